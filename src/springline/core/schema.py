@@ -1,0 +1,100 @@
+"""The shape of a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from springline.core.types import SqlType, Stored, parse_type
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. ``identity`` survives a rename (PostgreSQL's attnum); None where the source has none.
+
+    ``initial`` is the stored value that rows written before this column existed have (the DEFAULT of an
+    ``ADD COLUMN``, which PostgreSQL keeps in its catalog and never sends).
+    """
+
+    name: str
+    type: SqlType
+    nullable: bool = True
+    identity: int | None = None
+    initial: Stored = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """A table's name, its columns in order, and its key.
+
+    ``name`` is the relation's name everywhere in Springline: ``source.table`` for a mirrored table
+    (``source.schema.table`` outside PostgreSQL's ``public``), a plain word for a view.
+    An empty ``key`` means that whole rows are the key (REPLICA IDENTITY FULL without a primary key):
+    equal rows may then occur more than once.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    comment: str = ""
+    _positions: dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict[str, int])
+
+    def __post_init__(self) -> None:
+        self._positions.update({column.name: index for index, column in enumerate(self.columns)})
+        if len(self._positions) != len(self.columns):
+            raise ValueError(f"Table {self.name!r} has two columns of one name.")
+        if missing := [name for name in self.key if name not in self._positions]:
+            raise ValueError(f"Key column {missing[0]!r} is not a column of table {self.name!r}.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def key_indexes(self) -> tuple[int, ...]:
+        """Where the key's columns stand in a row; all columns for a table without a key."""
+        return tuple(self._positions[name] for name in self.key) if self.key else tuple(range(len(self.columns)))
+
+    def index(self, name: str) -> int:
+        return self._positions[name]
+
+    def column(self, name: str) -> Column:
+        return self.columns[self._positions[name]]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._positions
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "columns": [
+                {
+                    "name": column.name,
+                    "type": str(column.type),
+                    "nullable": column.nullable,
+                    "identity": column.identity,
+                    "initial": column.initial,
+                }
+                for column in self.columns
+            ],
+            "key": list(self.key),
+            "comment": self.comment,
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> TableSchema:
+        return TableSchema(
+            name=data["name"],
+            columns=tuple(
+                Column(
+                    name=column["name"],
+                    type=parse_type(column["type"]),
+                    nullable=column["nullable"],
+                    identity=column["identity"],
+                    initial=column["initial"],
+                )
+                for column in data["columns"]
+            ),
+            key=tuple(data["key"]),
+            comment=data.get("comment", ""),
+        )

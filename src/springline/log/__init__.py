@@ -1,0 +1,1 @@
+"""The durable, ordered, replayable buffer between capture and everything else."""

@@ -1,0 +1,102 @@
+"""What every log offers.
+
+Capture writes whole transactions and, in the same commit, the source position that they reach. Only after
+that commit may a source be told to forget. Readers see transactions in the order of their last fragment, whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from springline.core.change import Entry, Transaction
+from springline.core.position import Position, PositionVector
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One committed transaction, as the engine reads it.
+
+    ``sequence`` orders transactions across all sources and only ever grows. ``fragments`` is 1 unless the
+    transaction was spilled; ``size`` counts its entries.
+    """
+
+    sequence: int
+    source: str
+    position: Position
+    committed_at_us: int
+    captured_at_us: int
+    identifier: str
+    actor: str | None
+    size: int
+    fragments: int
+    first_fragment: int
+
+
+class CaptureWriter(Protocol):
+    """One source's way into the log. Used by that source's thread alone."""
+
+    def position(self) -> Position | None:
+        """How far the source was captured durably; None if never. May be called at any time."""
+        ...
+
+    def progress(self) -> Mapping[str, object]:
+        """What the source saved with ``save``: snapshot cursors, schemas, identity of the server."""
+        ...
+
+    def append(self, transaction: Transaction) -> None:
+        """Adds a whole transaction or a fragment. Not durable until ``commit``. Ordered. A fragment may be committed before its
+        last: it stays invisible, and is dropped by the next ``open`` if the last never came."""
+        ...
+
+    def save(self, name: str, value: object | None) -> None:
+        """Saves (None: removes) one value of progress, durable with the next ``commit``. Values are JSON-like."""
+        ...
+
+    def advance(self, position: Position) -> None:
+        """The source has come to ``position`` with nothing for us in between (a keep-alive). Durable with ``commit``."""
+        ...
+
+    def commit(self) -> Position | None:
+        """Makes everything appended durable (synchronous=FULL) and returns the durable position. Blocks for the disk.
+        Raises StorageFull when the disk is full: nothing of this commit is then in the log, and the same calls may be
+        repeated."""
+        ...
+
+
+class Log(Protocol):
+    """A log. Thread-safe, except for each writer."""
+
+    def open_writer(self, source: str) -> CaptureWriter:
+        """Opens (once at a time for each source) the way in; drops fragments of a transaction that never ended."""
+        ...
+
+    def read(self, after: int, limit: int) -> list[Logged]:
+        """Committed transactions with ``sequence > after``, oldest first, about ``limit`` entries in all but at least one
+        transaction if there is any. Does not block."""
+        ...
+
+    def entries(self, transaction: Logged) -> Iterator[list[Entry]]:
+        """The transaction's entries, one list a fragment, so that a large one is never in memory whole."""
+        ...
+
+    def wait(self, after: int, timeout_s: float) -> bool:
+        """Blocks until something is committed beyond ``after`` or the time is over; whether something is there."""
+        ...
+
+    def positions(self) -> PositionVector:
+        """How far every source is captured durably."""
+        ...
+
+    def first_sequence(self) -> int:
+        """The oldest transaction still held; older ones were dropped by retention. 1 if nothing was dropped."""
+        ...
+
+    def last_sequence(self) -> int:
+        """The newest committed transaction; 0 if there is none."""
+        ...
+
+    def close(self) -> None:
+        """Idempotent. Uncommitted appends are lost."""
+        ...
