@@ -1,0 +1,1 @@
+"""Running an application: embedded in this process, or on Flink."""
