@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from springline.core.position import Position
 from springline.core.schema import TableSchema
@@ -45,10 +45,10 @@ class Unchanged:
 
 UNCHANGED: Final = Unchanged()
 
-type Row = Sequence[Stored | Unchanged]
+Row: TypeAlias = Sequence[Stored | Unchanged]
 """Values in the order of the table's columns, in stored form (``core.types``)."""
 
-type Entry = tuple[str, str, Row | None, Row | None]
+Entry: TypeAlias = tuple[str, str, Row | None, Row | None]
 """``(operation, table, before, after)``.
 
 ``before`` is the whole old row where the source gives it, otherwise None; for a DELETE and for an UPDATE that changed

@@ -34,10 +34,12 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
-type Stored = int | float | str | bytes | None
+Stored: TypeAlias = int | float | str | bytes | None
 """A value as SQLite holds it."""
+
+_T = TypeVar("_T")
 
 FOREVER: Final = 2**63 - 1
 """Stored form of PostgreSQL's ``infinity`` for dates and timestamps; its negative neighbour is :data:`NEVER`."""
@@ -168,7 +170,7 @@ def _store(value: object, type_: SqlType) -> Stored:
             return _store_temporal(value, type_)
 
 
-def _expect[T](value: object, *kinds: type[T]) -> T:
+def _expect(value: object, *kinds: type[_T]) -> _T:
     if not isinstance(value, kinds):
         raise TypeError(f"got {type(value).__name__}")
     return value

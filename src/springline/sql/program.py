@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from springline.core.schema import TableSchema
 
-type Level = Literal["delta", "group", "full"]
+Level: TypeAlias = Literal["delta", "group", "full"]
 
 
 @dataclass(frozen=True, slots=True)
