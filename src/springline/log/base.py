@@ -18,8 +18,8 @@ from springline.core.position import Position, PositionVector
 class Logged:
     """One committed transaction, as the engine reads it.
 
-    ``sequence`` orders transactions across all sources and only ever grows. ``fragments`` is 1 unless the
-    transaction was spilled; ``size`` counts its entries.
+    ``sequence`` orders transactions across all sources and only ever grows. ``size`` counts the entries. A
+    transaction that was spilled has a ``first_fragment`` and a ``last_fragment``; otherwise both are 0.
     """
 
     sequence: int
@@ -30,8 +30,12 @@ class Logged:
     identifier: str
     actor: str | None
     size: int
-    fragments: int
-    first_fragment: int
+    first_fragment: int = 0
+    last_fragment: int = 0
+
+    @property
+    def is_spilled(self) -> bool:
+        return self.last_fragment > 0
 
 
 class CaptureWriter(Protocol):

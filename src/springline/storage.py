@@ -1,0 +1,224 @@
+"""The data folder and its SQLite files: lock, opening, versions, migration, backup.
+
+Both files are opened in WAL mode with ``synchronous=FULL``: a commit that returned survives a power cut. Each file
+carries its format's number in ``user_version`` and ours in ``application_id``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from springline.errors import ConfigurationError, DataFolderLocked, NewerFormat, StateError, StorageFull
+
+APPLICATION_ID: Final = 0x53504C4E
+"""'SPLN', in the header of every file that we write."""
+
+PAGE_CACHE_KIB: Final = 16_384
+BUSY_TIMEOUT_MS: Final = 10_000
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file. ``migrations[n]`` brings a file from version ``n`` to ``n + 1``; the first creates it."""
+
+    name: str
+    migrations: Sequence[Callable[[apsw.Connection], None]]
+
+    @property
+    def version(self) -> int:
+        return len(self.migrations)
+
+
+def connect(path: Path | str, *, read_only: bool = False, vfs: str | None = None) -> apsw.Connection:
+    """Opens one connection with our settings. The caller closes it; one thread at a time may use it."""
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    try:
+        connection = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=600)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        if not read_only:
+            connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA cache_size=-{PAGE_CACHE_KIB}; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF")
+    except apsw.Error as error:
+        raise storage_error(error, path) from error
+    return connection
+
+
+def open_file(path: Path, file_format: Format, *, vfs: str | None = None) -> apsw.Connection:
+    """Opens a file for writing, creating or migrating it. Before a migration the file is copied beside itself.
+
+    Raises NewerFormat, and touches nothing, where the file is from a newer Springline.
+    """
+    existed = path.exists() and path.stat().st_size > 0
+    connection = connect(path, vfs=vfs)
+    try:
+        version = check_version(connection, path, file_format)
+        if existed and 0 < version < file_format.version:
+            backup_to(connection, path.with_name(f"{path.name}.v{version}.backup"))
+        for number in range(version, file_format.version):
+            with immediate(connection):
+                file_format.migrations[number](connection)
+                connection.execute(f"PRAGMA user_version={number + 1}; PRAGMA application_id={APPLICATION_ID}")
+    except apsw.Error as error:
+        connection.close()
+        raise storage_error(error, path) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def check_version(connection: apsw.Connection, path: Path, file_format: Format) -> int:
+    """The file's format version; refuses files of others and of newer versions."""
+    version = int(connection.pragma("user_version"))
+    application = int(connection.pragma("application_id"))
+    if application not in (0, APPLICATION_ID) or (version and not application):
+        raise StateError(
+            f"{path} is a SQLite file of another program (application id {application:#x}).",
+            hint="Choose another data folder with --data or SPRINGLINE_DATA.",
+        )
+    if version > file_format.version:
+        raise NewerFormat(
+            f"{path} has format {version} of {file_format.name}; this Springline knows up to {file_format.version}.",
+            hint="Upgrade Springline, or restore a backup that this version wrote. The file was not touched.",
+        )
+    return version
+
+
+@contextlib.contextmanager
+def immediate(connection: apsw.Connection) -> Iterator[None]:
+    """One write transaction; rolled back when the body raises."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def backup_to(connection: apsw.Connection, target: Path) -> None:
+    """Copies an open file, as of now, while others read and write it. The copy appears under its name when it is whole."""
+    partial = target.with_name(target.name + ".partial")
+    partial.unlink(missing_ok=True)
+    destination = apsw.Connection(str(partial))
+    try:
+        with destination.backup("main", connection, "main") as copy:
+            while not copy.done:
+                copy.step(2_000)
+        destination.execute("PRAGMA journal_mode=DELETE")
+    finally:
+        destination.close()
+    descriptor = os.open(partial, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    partial.replace(target)
+
+
+def storage_error(error: apsw.Error, path: Path | str) -> StateError:
+    """Our error for SQLite's, with what to do next."""
+    if isinstance(error, apsw.FullError):
+        return StorageFull(
+            f"The disk that holds {path} is full.",
+            hint="Free some space; Springline goes on by itself. Nothing that was acknowledged is lost.",
+        )
+    if isinstance(error, apsw.NotADBError | apsw.CorruptError):
+        return StateError(
+            f"{path} is damaged or not a SQLite file: {error}.",
+            hint="Restore a backup with `springline restore`, or move the data folder away to load everything again.",
+        )
+    if isinstance(error, apsw.BusyError):
+        return StateError(f"{path} is locked by another program.", hint="Close it; `fuser` shows who holds the file.")
+    return StateError(f"{path} cannot be used: {error}.", hint="Check permissions and the disk; `springline doctor` helps.")
+
+
+class DataFolder:
+    """A folder that one process works on at a time. ``log.db``, ``state.db``, and who runs here."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).expanduser()
+        self._lock: int | None = None
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "log.db"
+
+    @property
+    def state_path(self) -> Path:
+        return self.path / "state.db"
+
+    @property
+    def owner_path(self) -> Path:
+        return self.path / "owner.json"
+
+    def lock(self) -> None:
+        """Takes the folder for this process until ``unlock`` or its end. Raises DataFolderLocked, with the owner."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The data folder {self.path} cannot be used: {error.strerror}.",
+                hint="Choose another one with --data or SPRINGLINE_DATA.",
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+            owner = self.owner()
+            raise DataFolderLocked(
+                f"The data folder {self.path} is in use by process {owner.get('pid', 'unknown')}.",
+                hint="Stop that process, or choose another folder with --data.",
+            ) from None
+        self._lock = descriptor
+        self.write_owner({})
+
+    def write_owner(self, details: dict[str, Any]) -> None:
+        """Says who works here (``pid``, and the ``url`` that the command line talks to)."""
+        partial = self.owner_path.with_suffix(".partial")
+        partial.write_text(json.dumps({"pid": os.getpid(), **details}))
+        partial.chmod(0o600)
+        partial.replace(self.owner_path)
+
+    def owner(self) -> dict[str, Any]:
+        """The last written owner, or an empty dictionary."""
+        try:
+            return json.loads(self.owner_path.read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def is_locked(self) -> bool:
+        """Whether a living process works on this folder."""
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        else:
+            return False
+        finally:
+            os.close(descriptor)
+
+    def unlock(self) -> None:
+        """Idempotent."""
+        if self._lock is not None:
+            self.owner_path.unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
