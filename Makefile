@@ -1,0 +1,57 @@
+# Everything here works from a bare checkout: Python 3.11 or newer, make, and a package index.
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo demo-check test crash bench lint format lock clean
+
+KILLS ?= 50
+ONLY ?=
+TESTS ?= tests
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.venv: install
+
+install: ## Make .venv with the locked dependencies (done by the others when needed)
+	@tools/install.sh requirements.lock
+
+install-dev: ## The same, with what tests need
+	@tools/install.sh requirements-dev.lock
+
+demo: install ## Run the blizzard: a live travel assistant over a real database, on a web page
+	@.venv/bin/springline demo
+
+demo-check: install ## Prove the demo without a browser: no answer is stale or wrong
+	@.venv/bin/python -m springline.demo.check
+
+test: install-dev ## Run all tests (TESTS=tests/unit for some of them)
+	@tools/install-browser.sh || true
+	@.venv/bin/python -m pytest $(TESTS)
+
+crash: install-dev ## Kill the real process KILLS times and count what was lost or doubled
+	@.venv/bin/python -m tests.crash.run --kills $(KILLS)
+
+bench: install-dev ## Measure; ONLY=cdc for one part
+	@.venv/bin/python -m bench $(ONLY)
+
+lint: install-dev ## Style, format, types and import direction
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/pyright
+	@.venv/bin/lint-imports
+
+format: install-dev ## Format the code
+	@.venv/bin/ruff check --fix --select I .
+	@.venv/bin/ruff format .
+
+# --no-config and the emptied variables keep a builder's own indexes and wheel folders out of the locks.
+UV = env -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS .venv/bin/uv --no-config
+COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --extra demo --group build
+
+lock: install-dev ## Write both lock files again (UPGRADE=--upgrade for newer versions)
+	@$(COMPILE) $(UPGRADE) --output-file requirements.lock
+	@$(COMPILE) $(UPGRADE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## Remove .venv, caches and the demo's data
+	@rm -rf .venv .demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
