@@ -14,6 +14,10 @@ from importlib.resources import files
 NEW_YORK = timezone(timedelta(hours=-5), "EST")
 """New York's clock in February. A fixed offset, so that no time zone database is needed."""
 
+STORM_START = datetime(2013, 2, 7, 4, tzinfo=NEW_YORK)
+STORM_END = datetime(2013, 2, 11, 6, tzinfo=NEW_YORK)
+"""The replayed time: from before the first departure until after the last recorded arrival."""
+
 SHORTEST_FLIGHT = timedelta(minutes=20)
 
 
@@ -61,6 +65,10 @@ class Flight:
     @property
     def cancelled(self) -> bool:
         return self.departure is None
+
+    @property
+    def scheduled_duration(self) -> timedelta:
+        return self.scheduled_arrival - self.scheduled_departure
 
     @property
     def diverted(self) -> bool:
