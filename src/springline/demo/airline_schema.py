@@ -49,9 +49,16 @@ FLIGHTS = Table(
         Column("estimated_arrival", "timestamptz", "modelled", "As last announced; null once cancelled"),
         Column("actual_departure", "timestamptz", "recorded", "Left the gate; null until then"),
         Column("actual_arrival", "timestamptz", "recorded", "Reached the gate; null until then"),
-        Column("status", "text NOT NULL", "recorded", "Outcomes are recorded; when they were announced is modelled"),
+        Column(
+            "status",
+            "text NOT NULL",
+            "recorded",
+            "Outcomes are recorded; when they were announced is modelled",
+        ),
         Column("gate", "text", "modelled", "Null until announced"),
-        Column("delay_minutes", "integer NOT NULL", "modelled", "Announced; the recorded delay after departure"),
+        Column(
+            "delay_minutes", "integer NOT NULL", "modelled", "Announced; the recorded delay after departure"
+        ),
         Column("arrival_delay_minutes", "integer", "recorded", "Null until arrived; negative is early"),
         Column("delay_reason", "text", "modelled", "weather, operations or null"),
         Column("cancel_reason", "text", "modelled", "weather, operations or null"),
@@ -60,7 +67,12 @@ FLIGHTS = Table(
         Column("seats_total", "integer NOT NULL", "generated", "Seats of the aircraft"),
         Column("seats_available", "integer NOT NULL", "generated", "Seats still for sale"),
         Column("price", "numeric(8,2) NOT NULL", "generated", "US dollars one way, standard fare"),
-        Column("updated_at", "timestamptz NOT NULL", "modelled", "When this was last announced, on the storm's clock"),
+        Column(
+            "updated_at",
+            "timestamptz NOT NULL",
+            "modelled",
+            "When this was last announced, on the storm's clock",
+        ),
     ),
 )
 
@@ -160,10 +172,20 @@ BOOKINGS = (
         (
             Column("connection_id", "integer", "generated", "One onward flight"),
             Column("booking_reference", "text NOT NULL REFERENCES bookings", "generated", "Its booking"),
-            Column("airport_code", "text NOT NULL REFERENCES airports", "generated", "Where the traveller changes"),
+            Column(
+                "airport_code",
+                "text NOT NULL REFERENCES airports",
+                "generated",
+                "Where the traveller changes",
+            ),
             Column("onward_flight_code", "text NOT NULL", "generated", "Flight after the change"),
             Column("onward_destination", "text NOT NULL", "generated", "Final destination, IATA code"),
-            Column("onward_departure", "timestamptz NOT NULL", "generated", "Scheduled departure after the change"),
+            Column(
+                "onward_departure",
+                "timestamptz NOT NULL",
+                "generated",
+                "Scheduled departure after the change",
+            ),
             Column("minimum_minutes", "integer NOT NULL", "generated", "Least time needed for the change"),
         ),
     ),
@@ -178,9 +200,16 @@ BOOKINGS = (
         (
             Column("voucher_id", "text", "generated", "Like V-000012"),
             Column("customer_id", "text NOT NULL REFERENCES customers", "generated", "Who may use it"),
-            Column("booking_reference", "text NOT NULL REFERENCES bookings", "generated", "For which booking"),
+            Column(
+                "booking_reference", "text NOT NULL REFERENCES bookings", "generated", "For which booking"
+            ),
             Column("kind", "text NOT NULL", "generated", "meal, hotel (distress rate) or travel_credit"),
-            Column("amount", "numeric(8,2) NOT NULL", "generated", "US dollars; for a hotel, the most it pays off"),
+            Column(
+                "amount",
+                "numeric(8,2) NOT NULL",
+                "generated",
+                "US dollars; for a hotel, the most it pays off",
+            ),
             Column("status", "text NOT NULL", "generated", "issued, used or expired"),
             Column("reason", "text NOT NULL", "generated", "Why it was given"),
             Column("issued_at", "timestamptz NOT NULL", "generated", "On the storm's clock"),
@@ -202,7 +231,12 @@ HOTELS = (
             Column("shuttle", "boolean NOT NULL", "generated", "Free shuttle to the terminal"),
             Column("pets_allowed", "boolean NOT NULL", "generated", "Takes cats and small dogs"),
             Column("stars", "integer NOT NULL", "generated", "One to five"),
-            Column("distress_rate", "numeric(8,2) NOT NULL", "generated", "US dollars a night for stranded guests"),
+            Column(
+                "distress_rate",
+                "numeric(8,2) NOT NULL",
+                "generated",
+                "US dollars a night for stranded guests",
+            ),
             Column("phone", "text NOT NULL", "generated", "Fictional number (555-01xx)"),
         ),
     ),

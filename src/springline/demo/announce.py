@@ -87,7 +87,9 @@ def outlook(random: Random, flight: Flight) -> Outlook:
     recovered = timedelta(minutes=min(12, max(0, flight.departure_delay or 0) // 10))
     expected = _round(flight.departure + flight.scheduled_duration - recovered)
     diverted_at = None
-    arrived_at = None if flight.arrival is None else flight.arrival + timedelta(seconds=random.randint(0, 120))
+    arrived_at = (
+        None if flight.arrival is None else flight.arrival + timedelta(seconds=random.randint(0, 120))
+    )
     if flight.diverted:
         diverted_at = flight.departure + flight.scheduled_duration * 0.7
         if arrived_at is not None:
@@ -142,7 +144,9 @@ def _wave(random: Random, day: int, first_hour: float, last_hour: float) -> date
     """A moment just after a quarter of an hour: operations desks publish their decisions in batches."""
     quarters = int((last_hour - first_hour) * 4)
     midnight = datetime(2013, 2, day, tzinfo=NEW_YORK)
-    return midnight + timedelta(hours=first_hour, minutes=15 * random.randrange(quarters), seconds=random.randint(0, 150))
+    return midnight + timedelta(
+        hours=first_hour, minutes=15 * random.randrange(quarters), seconds=random.randint(0, 150)
+    )
 
 
 def _false_hopes(random: Random, flight: Flight, cancelled_at: datetime) -> tuple[Estimate, ...]:
@@ -173,7 +177,9 @@ def _estimates(
         if number == count:
             expected = departure + timedelta(minutes=random.randint(-4, 6))
         else:
-            expected = flight.scheduled_departure + timedelta(minutes=delay * number / count * random.uniform(0.85, 1.1))
+            expected = flight.scheduled_departure + timedelta(
+                minutes=delay * number / count * random.uniform(0.85, 1.1)
+            )
         expected = _round(max(expected, at + timedelta(minutes=25)))
         if not made or expected != made[-1].departure:
             made.append(Estimate(at, expected))

@@ -45,7 +45,9 @@ class _Desk:
         for number, booking in self.aboard.pop(seen.flight.flight_id, []):
             if reason(seen.flight) == "weather" and self.random.random() < HOTEL:
                 when = at + timedelta(minutes=self.random.randint(20, 300))
-                self.vouchers.append((when, booking, "hotel", HOTEL_AMOUNT, f"{seen.flight.code} cancelled, weather"))
+                self.vouchers.append(
+                    (when, booking, "hotel", HOTEL_AMOUNT, f"{seen.flight.code} cancelled, weather")
+                )
             draw = self.random.random()
             if draw < REBOOKED:
                 self._rebook(seen, at + timedelta(minutes=self.random.randint(10, 360)), number, booking)
@@ -74,12 +76,19 @@ class _Desk:
                     " WHERE flight_id = %s"
                 ),
                 parameters=(
-                    target.flight_id, seats, at, number, at, booking.reference, booking.travellers, at,
+                    target.flight_id,
+                    seats,
+                    at,
+                    number,
+                    at,
+                    booking.reference,
+                    booking.travellers,
+                    at,
                     target.flight_id,
                 ),
                 kind="rebooked",
                 description=f"A booking moves from {lost.flight.code} to {target.code} to {target.destination}",
-            )  # fmt: skip
+            )
         )
 
     def _refund(self, lost: Outlook, at: datetime, number: int, booking: Booking) -> None:
@@ -103,7 +112,9 @@ class _Desk:
             return
         for _, booking in self.aboard.get(seen.flight.flight_id, []):
             when = long[0].at + timedelta(minutes=self.random.randint(3, 15))
-            self.vouchers.append((when, booking, "meal", MEAL_AMOUNT, f"{seen.flight.code} delayed, operations"))
+            self.vouchers.append(
+                (when, booking, "meal", MEAL_AMOUNT, f"{seen.flight.code} delayed, operations")
+            )
 
 
 _LONG = timedelta(minutes=MEAL_AFTER_MINUTES)
@@ -112,7 +123,9 @@ _LONG = timedelta(minutes=MEAL_AFTER_MINUTES)
 def events(seed: int, outlooks: Sequence[Outlook]) -> list[Event]:
     """Rebookings, refunds and vouchers, in no particular order."""
     desk = _Desk(seed, outlooks)
-    waiting = [(seen.cancelled_at, seen.flight.flight_id) for seen in outlooks if seen.cancelled_at is not None]
+    waiting = [
+        (seen.cancelled_at, seen.flight.flight_id) for seen in outlooks if seen.cancelled_at is not None
+    ]
     heapq.heapify(waiting)
     while waiting:
         at, flight_id = heapq.heappop(waiting)
@@ -129,7 +142,16 @@ def _voucher(number: int, at: datetime, booking: Booking, kind: str, amount: str
     return Event(
         at=at,
         sql="INSERT INTO vouchers VALUES (%s, %s, %s, %s, %s, 'issued', %s, %s, %s)",
-        parameters=(f"V-{number:06d}", booking.customer_id, booking.reference, kind, amount, why, at, at + lasts),
+        parameters=(
+            f"V-{number:06d}",
+            booking.customer_id,
+            booking.reference,
+            kind,
+            amount,
+            why,
+            at,
+            at + lasts,
+        ),
         kind="voucher",
         description=f"A {kind} voucher of ${amount} is given ({why})",
     )

@@ -165,7 +165,7 @@ def _observation(row: dict[str, str]) -> Observation:
     direction = _optional_float(row["wind_dir"])
     return Observation(
         airport=row["origin"],
-        observed_at=datetime.fromisoformat(row["time_hour"].replace("Z", "+00:00")).astimezone(NEW_YORK),
+        observed_at=datetime.fromisoformat(row["time_hour"]).astimezone(NEW_YORK),
         temperature=_optional_float(row["temp"]),
         dew_point=_optional_float(row["dewp"]),
         humidity=_optional_float(row["humid"]),

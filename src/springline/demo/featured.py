@@ -48,7 +48,9 @@ class Story:
         return Featured(self.person.customer_id, shown, self.person.language, self.why, self.questions)
 
 
-def _person(number: int, name: str, native: str | None, email: str, language: str, city: str, year: int) -> Person:
+def _person(
+    number: int, name: str, native: str | None, email: str, language: str, city: str, year: int
+) -> Person:
     created = datetime(year, 5, 14, 9, 30, tzinfo=NEW_YORK)
     return Person(f"C{number:04d}", name, native, email, phone(number), language, city, created)
 

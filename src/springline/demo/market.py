@@ -12,13 +12,16 @@ from springline.demo.scenario import Event
 from springline.demo.travel import FIRST_NIGHT, NIGHTS, Hotel, world
 
 SALES_CLOSE = timedelta(minutes=70)
+SECONDS_PER_SALE = 6 * 3600
 HIGHEST_PRICE = 2.6
 """Of a room, as a multiple of its price before the storm."""
 
 
 def events(seed: int, outlooks: Sequence[Outlook]) -> list[Event]:
     """Seat and room sales, in no particular order."""
-    sold = [event for seen in outlooks for event in _seats(Random(f"{seed}/seats/{seen.flight.flight_id}"), seen)]
+    sold = [
+        event for seen in outlooks for event in _seats(Random(f"{seed}/seats/{seen.flight.flight_id}"), seen)
+    ]
     for hotel in world(seed).hotels:
         random = Random(f"{seed}/hotel/{hotel.hotel_id}")
         for index in range(NIGHTS):
@@ -27,7 +30,7 @@ def events(seed: int, outlooks: Sequence[Outlook]) -> list[Event]:
 
 
 def _seats(random: Random, seen: Outlook) -> list[Event]:
-    """Two to five sales on one flight, the last one when the desk closes or the flight is cancelled."""
+    """Up to five sales on one flight, before the desk closes or the flight is cancelled; fewer in a short time."""
     flight = seen.flight
     closes = (seen.cancelled_at or flight.scheduled_departure) - SALES_CLOSE
     opens = max(STORM_START, flight.scheduled_departure - timedelta(hours=60))
@@ -35,7 +38,7 @@ def _seats(random: Random, seen: Outlook) -> list[Event]:
     if seconds <= 0:
         return []
     sales: list[Event] = []
-    for _ in range(random.randint(2, 5)):
+    for _ in range(min(random.randint(2, 5), 1 + seconds // SECONDS_PER_SALE)):
         at = opens + timedelta(seconds=random.randrange(seconds))
         count = random.choices((1, 2, 3, 4), (50, 30, 12, 8))[0]
         factor = random.choice((1, 1, 1, 1.04, 1.08, 1.15))
@@ -70,7 +73,11 @@ def _rooms(random: Random, hotel: Hotel, night: date, outlooks: Sequence[Outlook
     for at, rushed in sorted(moments):
         at = min(max(at, STORM_START + timedelta(minutes=1)), evening)
         rooms = random.randint(1, max(2, hotel.rooms_total // 22)) if rushed else random.choice((1, 1, 2, -1))
-        price = min(round(price * random.uniform(1.03, 1.12)), round(hotel.base_price * HIGHEST_PRICE)) if rushed else price
+        price = (
+            min(round(price * random.uniform(1.03, 1.12)), round(hotel.base_price * HIGHEST_PRICE))
+            if rushed
+            else price
+        )
         sales.append(
             Event(
                 at=at,

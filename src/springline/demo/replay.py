@@ -3,7 +3,8 @@
 What is guaranteed: each event is applied exactly once, whole, in order, and never before its moment on the storm's
 clock. The place reached is kept in ``replay_progress`` and moves in the same transaction as the events, so a stopped
 or killed replay, or a lost connection, resumes where it was. A transaction holds one event while the replay keeps up
-with its clock, and up to ``BATCH`` when it has fallen behind, for example after a jump.
+with its clock, and up to ``BATCH`` when it has fallen behind, for example after a jump. Others may change the same rows
+meanwhile; an event that the database then refuses (its row's parent was deleted, say) is skipped and counted.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class ReplayStatus:
     """``clock`` is the storm's; ``speed`` is storm seconds per real second, also while paused.
 
     ``cancelled`` and ``delayed`` count flights so far; a flight that was delayed and then cancelled is in both.
-    ``problem`` says why nothing moves at the moment, if the database does not answer; the replay keeps trying.
+    ``skipped`` counts events that the database refused since the start of this process. ``problem`` says why nothing moves at the moment, if the database does not answer; the replay keeps trying.
     """
 
     clock: datetime
@@ -64,6 +65,7 @@ class ReplayStatus:
     events_total: int
     cancelled: int
     delayed: int
+    skipped: int
     last_event: str | None
     problem: str | None
 
@@ -71,7 +73,9 @@ class ReplayStatus:
 class StormClock:
     """A clock that runs at ``speed`` times the real one and can be paused, moved forward and asked. Not locked."""
 
-    def __init__(self, start: datetime, speed: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, start: datetime, speed: float, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._monotonic = monotonic
         self._storm = start
         self._real = monotonic()
@@ -91,7 +95,9 @@ class StormClock:
             return self._storm
         return self._storm + timedelta(seconds=(self._monotonic() - self._real) * self._speed)
 
-    def set(self, *, at: datetime | None = None, speed: float | None = None, paused: bool | None = None) -> None:
+    def set(
+        self, *, at: datetime | None = None, speed: float | None = None, paused: bool | None = None
+    ) -> None:
         """Change any of the three from this moment on. ``at`` may move the clock either way."""
         self._storm = self.now() if at is None else at
         self._real = self._monotonic()
@@ -117,12 +123,15 @@ class Replay:
         self._dsn = dsn
         self._name = name
         self._events = events
+        self._digest = plan_digest(events)
+        self._clock_start = clock_start
         self._clock_end = clock_end
         self._clock = StormClock(clock_start, speed, monotonic)
         self._clock.set(paused=paused)
         self._cancelled = [0, *accumulate(int(event.kind == "cancelled") for event in events)]
         self._delayed = [0, *accumulate(int(event.kind == "delayed") for event in events)]
         self._done = 0
+        self._skipped = 0
         self._problem: str | None = None
         self._changed = threading.Condition()
         self._stopping = False
@@ -151,7 +160,9 @@ class Replay:
     def set_speed(self, speed: float) -> None:
         """``speed`` is in storm seconds per real second, from 1 up."""
         if not 1 <= speed <= 1_000_000:
-            raise ConfigurationError(f"The replay cannot run at speed {speed}.", hint="Choose from 1 to 1000000.")
+            raise ConfigurationError(
+                f"The replay cannot run at speed {speed}.", hint="Choose from 1 to 1000000."
+            )
         self._set(speed=speed)
 
     def jump(self, to: datetime) -> None:
@@ -182,6 +193,7 @@ class Replay:
                 events_total=len(self._events),
                 cancelled=self._cancelled[done],
                 delayed=self._delayed[done],
+                skipped=self._skipped,
                 last_event=self._events[done - 1].description if done else None,
                 problem=self._problem,
             )
@@ -189,7 +201,9 @@ class Replay:
     def wait(self, timeout_s: float | None = None) -> bool:
         """Block until all events are applied or the replay is stopped. False if neither came in time."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._stopping or self._done == len(self._events), timeout_s)
+            return self._changed.wait_for(
+                lambda: self._stopping or self._done == len(self._events), timeout_s
+            )
 
     def _set(self, *, speed: float | None = None, paused: bool | None = None) -> None:
         with self._changed:
@@ -199,7 +213,7 @@ class Replay:
     def _connect(self) -> Connection:
         connection = psycopg2.connect(self._dsn, application_name=f"{self._name} replay")
         try:
-            done, clock = _resume(connection, self._name, plan_digest(self._events), self._clock.now())
+            done, clock = _resume(connection, self._name, self._digest, self._clock_start)
         except BaseException:
             connection.close()
             raise
@@ -238,16 +252,36 @@ class Replay:
                     self._changed.wait(self._nap_s(done, now))
                     continue
             batch = self._events[done : done + (1 if due <= KEEPS_UP else min(due, BATCH))]
-            with connection, connection.cursor() as cursor:
-                for event in batch:
-                    cursor.execute(event.sql, event.parameters)
-                cursor.execute(
-                    f"UPDATE {PROGRESS_TABLE} SET events_done = %s, clock = %s WHERE scenario = %s",
-                    (done + len(batch), batch[-1].at, self._name),
-                )
-            with self._changed:
-                self._done = done + len(batch)
-                self._changed.notify_all()
+            self._apply(connection, batch, done)
+
+    def _apply(self, connection: Connection, batch: Sequence[Event], done: int) -> None:
+        """Commit the batch and the new place together; event by event if the database refuses one of them."""
+        skipped = 0
+        try:
+            self._commit(connection, batch, batch, done)
+        except (psycopg2.DataError, psycopg2.IntegrityError, psycopg2.ProgrammingError) as error:
+            if len(batch) > 1:
+                for offset, event in enumerate(batch):
+                    self._apply(connection, [event], done + offset)
+                return
+            logger.warning("skipped '%s': %s", batch[0].description, error)
+            self._commit(connection, (), batch, done)
+            skipped = 1
+        with self._changed:
+            self._done = done + len(batch)
+            self._skipped += skipped
+            self._changed.notify_all()
+
+    def _commit(
+        self, connection: Connection, applied: Sequence[Event], passed: Sequence[Event], done: int
+    ) -> None:
+        with connection, connection.cursor() as cursor:
+            for event in applied:
+                cursor.execute(event.sql, event.parameters)
+            cursor.execute(
+                f"UPDATE {PROGRESS_TABLE} SET events_done = %s, clock = %s WHERE scenario = %s",
+                (done + len(passed), passed[-1].at, self._name),
+            )
 
     def _nap_s(self, done: int, now: datetime) -> float | None:
         """Real seconds until the next event is due, at most a quarter; None, for ever, when nothing can become due."""
@@ -279,7 +313,9 @@ def plan_digest(events: Sequence[Event]) -> str:
     """Tells whether a stored place belongs to this plan."""
     digest = hashlib.sha256()
     for event in events:
-        digest.update(repr((event.at.timestamp(), event.sql, [str(value) for value in event.parameters])).encode())
+        digest.update(
+            repr((event.at.timestamp(), event.sql, [str(value) for value in event.parameters])).encode()
+        )
     return digest.hexdigest()[:16]
 
 
@@ -288,7 +324,8 @@ def _resume(connection: Connection, name: str, digest: str, start: datetime) -> 
     with connection, connection.cursor() as cursor:
         cursor.execute(_CREATE)
         cursor.execute(
-            f"INSERT INTO {PROGRESS_TABLE} VALUES (%s, %s, 0, %s) ON CONFLICT DO NOTHING", (name, digest, start)
+            f"INSERT INTO {PROGRESS_TABLE} VALUES (%s, %s, 0, %s) ON CONFLICT DO NOTHING",
+            (name, digest, start),
         )
         cursor.execute(
             f"SELECT plan_digest, events_done, clock FROM {PROGRESS_TABLE} WHERE scenario = %s", (name,)

@@ -24,7 +24,13 @@ REGIONAL_CARRIERS = frozenset({"9E", "EV", "MQ", "OO", "YV"})
 FARES = {"basic": 0.78, "standard": 1.0, "flex": 1.45, "business": 3.1}
 FARE_WEIGHTS = (30, 46, 16, 8)
 PETS = ("cat", "small dog", "rabbit")
-REQUESTS = ("wheelchair to the gate", "vegetarian meal", "infant bassinet", "hearing assistance", "travelling with cello")
+REQUESTS = (
+    "wheelchair to the gate",
+    "vegetarian meal",
+    "infant bassinet",
+    "hearing assistance",
+    "travelling with cello",
+)
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 ONWARD = {
@@ -208,7 +214,8 @@ def _story_booking(random: Random, story: Story, flights: Sequence[Flight]) -> B
     flight = next(
         flight
         for flight in flights
-        if (flight.service_date.day, flight.code, flight.origin) == (story.day, story.flight_code, story.origin)
+        if (flight.service_date.day, flight.code, flight.origin)
+        == (story.day, story.flight_code, story.origin)
     )
     return Booking(
         reference=story.reference,
