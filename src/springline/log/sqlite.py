@@ -57,6 +57,7 @@ class SqliteLog:
         self._connection = open_file(path, LOG_FORMAT, vfs=vfs)
         self._write_lock = threading.Lock()
         self._committed = threading.Condition()
+        self._woken = False
         self._open_sources: set[str] = set()
         self._readers = threading.local()
         self._reader_list: list[apsw.Connection] = []
@@ -149,9 +150,16 @@ class SqliteLog:
                 self._last_sequence > after
             )
 
-    def wake(self) -> None:
-        """Lets every ``wait`` look again; for callers that wait for something else as well."""
+    def wait_or_wake(self, after: int, timeout_s: float) -> None:
+        """Like ``wait``, and also ends when ``wake`` is, or since the last wait was, called."""
         with self._committed:
+            self._committed.wait_for(lambda: self._woken or self._last_sequence > after or self._closed, timeout_s)
+            self._woken = False
+
+    def wake(self) -> None:
+        """Ends a ``wait_or_wake``; for a caller that waits for something else as well."""
+        with self._committed:
+            self._woken = True
             self._committed.notify_all()
 
     def positions(self) -> PositionVector:

@@ -1,0 +1,79 @@
+"""Source threads: each runs its source, again with backoff after a transient error, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from dataclasses import replace
+
+from springline.errors import SpringlineError, StorageFull
+from springline.log.sqlite import SqliteLog
+from springline.sources.base import Source, SourceStatus
+
+LONGEST_PAUSE_S = 30.0
+
+_logger = logging.getLogger("springline.capture")
+
+
+def pause_s(failures: int, jitter: float) -> float:
+    """How long to wait before the next try: 0.25 s doubled each time, at most 30 s, plus or minus a half. ``jitter`` is in [0, 1)."""
+    return min(LONGEST_PAUSE_S, 0.25 * 2 ** min(failures - 1, 10)) * (0.5 + jitter)
+
+
+class Capture:
+    """One source's thread."""
+
+    def __init__(self, source: Source, log: SqliteLog) -> None:
+        self.source = source
+        self._log = log
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"capture:{source.name}", daemon=True)
+        self._error: SpringlineError | None = None
+        self._retrying = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Asks the source to stop and waits for it. Idempotent."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        self.source.close()
+
+    def status(self) -> SourceStatus:
+        status = self.source.status()
+        if self._error is not None:
+            state = "retrying" if self._retrying else "stopped"
+            return replace(status, state=state, error=str(self._error))
+        return status
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            writer = self._log.open_writer(self.source.name)
+            before = writer.position()
+            try:
+                self._retrying = False
+                self.source.run(writer, self._stop)
+                self._error = None
+                return
+            except SpringlineError as error:
+                if not (error.transient or isinstance(error, StorageFull)):
+                    self._error = error
+                    _logger.error("source %s stopped: %s", self.source.name, error)
+                    return
+                failures = 1 if writer.position() != before else failures + 1
+                self._error, self._retrying = error, True
+                _logger.warning("source %s will be tried again: %s", self.source.name, error)
+            except Exception as error:  # A defect in a source must not end silently.
+                self._error = SpringlineError(
+                    f"Source {self.source.name!r} stopped on an unexpected error: {error!r}.",
+                    hint="Please report it with the log; a restart resumes from the last durable position.",
+                )
+                _logger.exception("source %s stopped", self.source.name)
+                return
+            finally:
+                writer.close()
+            self._stop.wait(pause_s(failures, random.random()))

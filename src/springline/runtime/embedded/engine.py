@@ -1,0 +1,245 @@
+"""One tick: whole source transactions in, tables and views brought forward, positions written, one commit.
+
+The engine owns the writing connection of ``state.db`` and is used by one thread. It knows nothing of threads, sources or
+time-outs; those are in ``loop``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import apsw
+
+from springline.core.change import Entry, Operation
+from springline.core.position import Tick, position_to_text
+from springline.core.schema import TableSchema
+from springline.log.base import Logged
+from springline.runtime.base import RelationChange
+from springline.runtime.embedded.catalog import Relations, ViewDefinition
+from springline.runtime.embedded.mirror import Key, TableChanges
+from springline.runtime.embedded.state import Resume, SourceProgress, write_progress
+from springline.runtime.embedded.views import ViewFailed
+from springline.storage import immediate
+
+CONTROL = frozenset((Operation.SCHEMA.value, Operation.LOAD.value, Operation.DROP.value))
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Which source transaction a change came with; what work rows and feeds carry.
+
+    ``before_position``: how far the source was applied before it; None if this is its first.
+    """
+
+    source: str
+    before_position: str | None
+    committed_at_us: int
+    log_sequence: int
+
+
+class Consumer(Protocol):
+    """Something that follows relations inside the tick, beside views: a knowledge base."""
+
+    relation: str
+
+    def follow(self, connection: apsw.Connection, tick: Tick, cause: Cause, *, loading: bool) -> None:
+        """Reads ``temp."d:relation"`` and brings its own state forward. The relation's table still holds its old rows."""
+        ...
+
+
+class WorkResult(Protocol):
+    """A finished piece of model work, applied in the next tick if its input is still current."""
+
+    def apply(self, connection: apsw.Connection, tick: Tick) -> None: ...
+
+
+@dataclass(slots=True)
+class TickResult:
+    """What a committed tick did."""
+
+    tick: Tick
+    resume: Resume
+    changes: int = 0
+    committed_at_us: int = 0
+    duration_ms: float = 0.0
+    touched: dict[str, int] = field(default_factory=dict[str, int])
+    feed: list[RelationChange] = field(default_factory=list[RelationChange])
+    source_commit_times_us: list[int] = field(default_factory=list[int])
+
+
+class Engine:
+    """Runs ticks. Every method is called by the engine's thread."""
+
+    def __init__(self, connection: apsw.Connection, relations: Relations, resume: Resume) -> None:
+        self._connection = connection
+        self._relations = relations
+        self._consumers: dict[str, list[Consumer]] = {}
+        self.resume = resume
+        self.followed: Mapping[str, int] = {}
+        """Relations that feeds subscribe to; replaced, never changed, by another thread."""
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        self._consumers.setdefault(consumer.relation, []).append(consumer)
+
+    def run(
+        self, transactions: Sequence[tuple[Logged, Iterable[list[Entry]]]], results: Sequence[WorkResult] = ()
+    ) -> TickResult:
+        """Applies transactions and work results in one tick. Raises ViewFailed after rolling everything back; any other error
+        too leaves the state as it was."""
+        started = time.perf_counter()
+        tick = Tick(self.resume.tick + 1)
+        outcome = TickResult(tick, self.resume)
+        applied: dict[str, SourceProgress] = {}
+        with self._relations.restored_on_error(), immediate(self._connection):
+            for part in _parts(transactions):
+                self._apply(part, tick, applied, outcome)
+            for result in results:
+                result.apply(self._connection, tick)
+            sequence = transactions[-1][0].sequence if transactions else self.resume.log_sequence
+            outcome.resume = self.resume.advanced(tick, sequence, applied)
+            outcome.committed_at_us = time.time_ns() // 1_000
+            write_progress(self._connection, outcome.resume, applied, outcome.committed_at_us)
+        self.resume = outcome.resume
+        outcome.committed_at_us = time.time_ns() // 1_000
+        outcome.duration_ms = (time.perf_counter() - started) * 1_000
+        return outcome
+
+    def install(self, definitions: Sequence[ViewDefinition], schemas: Sequence[TableSchema]) -> TickResult:
+        """Brings tables and views to what the application declares, in a tick of its own."""
+        tick = Tick(self.resume.tick + 1)
+        outcome = TickResult(tick, self.resume.advanced(tick, self.resume.log_sequence, {}))
+        with self._relations.restored_on_error(), immediate(self._connection):
+            self._relations.install(definitions, schemas, tick)
+            outcome.committed_at_us = time.time_ns() // 1_000
+            write_progress(self._connection, outcome.resume, {}, outcome.committed_at_us)
+        self.resume = outcome.resume
+        return outcome
+
+    def stop_view(self, failure: ViewFailed) -> None:
+        """Stops a view that cannot be maintained, so that the tick can run without it."""
+        with immediate(self._connection):
+            self._relations.stop_view(failure)
+
+    def _apply(
+        self, part: _Part, tick: Tick, applied: dict[str, SourceProgress], outcome: TickResult
+    ) -> None:
+        """Folds a part's entries and carries them through, stopping at every control entry to keep the order."""
+        logged = part.transactions[-1]
+        known = applied.get(logged.source) or self.resume.applied.get(logged.source)
+        cause = Cause(logged.source, known.position if known else None, logged.committed_at_us, logged.sequence)
+        changes: dict[str, TableChanges] = {}
+        tables = self._relations.mirrors
+        for operation, table, before, after in part.entries:
+            if operation in CONTROL:
+                self._propagate(changes, tick, cause, outcome)
+                changes = {}
+                self._control(operation, table, after, tick, cause, outcome)
+                tables = self._relations.mirrors
+                continue
+            change = changes.get(table)
+            if change is None:
+                if table not in tables:
+                    continue
+                change = changes[table] = TableChanges(tables[table].schema)
+            change.add(operation, before, after, tables[table].stored_row)
+        self._propagate(changes, tick, cause, outcome)
+        outcome.changes += len(part.entries)
+        for one in part.ended:
+            outcome.source_commit_times_us.append(one.committed_at_us)
+            applied[one.source] = SourceProgress(position_to_text(one.position), one.committed_at_us, one.sequence)
+
+    def _propagate(
+        self, changes: Mapping[str, TableChanges], tick: Tick, cause: Cause, outcome: TickResult
+    ) -> None:
+        """Carries the deltas of tables through everything that reads them, in the one fixed order (sql/program.py)."""
+        if not changes:
+            return
+        relations = self._relations
+        active: set[str] = set()
+        filled: list[str] = []
+        for name, change in sorted(changes.items()):
+            if not change:
+                continue
+            mirror = relations.mirrors[name]
+            if name in relations.readers or name in self._consumers or name in self.followed:
+                mirror.fill_delta(change)
+                filled.append(name)
+                self._read_delta(name, tick, cause, active, outcome)
+            mirror.apply(change, tick)
+            if name in relations.reloading:
+                mirror.mark_seen(key for key, row in change.net.items() if row is not None)
+            outcome.touched[name] = outcome.touched.get(name, 0) + len(change.net or change.bag)
+        for view in relations.views_in_order:
+            if view.name in active:
+                filled.append(view.name)
+                if count := view.finish(tick):
+                    self._read_delta(view.name, tick, cause, active, outcome)
+                    view.apply(tick)
+                    outcome.touched[view.name] = outcome.touched.get(view.name, 0) + count
+        for name in filled:
+            relations.clear(name)
+
+    def _read_delta(self, name: str, tick: Tick, cause: Cause, active: set[str], outcome: TickResult) -> None:
+        """Lets everything that reads a relation see its delta, before the delta is applied."""
+        for view in self._relations.readers.get(name, ()):
+            view.on_input(name, tick)
+            active.add(view.name)
+        for consumer in self._consumers.get(name, ()):
+            consumer.follow(self._connection, tick, cause, loading=self._relations.is_loading(name))
+        if name in self.followed:
+            outcome.feed.extend(self._relations.feed(name, tick))
+
+    def _control(
+        self, operation: str, table: str, after: Sequence[object] | None, tick: Tick, cause: Cause, outcome: TickResult
+    ) -> None:
+        if operation == Operation.SCHEMA.value and after:
+            self._relations.set_schema(TableSchema.from_json(after[0]), tick)  # pyright: ignore[reportArgumentType]
+        elif operation == Operation.DROP.value:
+            self._relations.drop_table(table)
+        elif table in self._relations.mirrors and after:
+            if after[0] == "loading":
+                self._relations.begin_loading(table)
+                return
+            gone: list[Key] = self._relations.end_loading(table)
+            change = TableChanges(self._relations.mirrors[table].schema)
+            change.net.update(dict.fromkeys(gone))
+            self._propagate({table: change}, tick, cause, outcome)
+            self._relations.finish_loading(table)
+
+
+@dataclass(slots=True)
+class _Part:
+    """Some entries that are carried through together: several small transactions, or one fragment of a large one."""
+
+    transactions: list[Logged]
+    entries: list[Entry]
+    ended: list[Logged]
+
+
+def _parts(transactions: Sequence[tuple[Logged, Iterable[list[Entry]]]]) -> Iterator[_Part]:
+    """Neighbouring small transactions of one source become one part; each fragment of a spilled one is a part of its own."""
+    part: _Part | None = None
+    for logged, fragments in transactions:
+        if not logged.is_spilled:
+            for entries in fragments:
+                if part is not None and part.transactions[-1].source == logged.source:
+                    part.transactions.append(logged)
+                    part.entries.extend(entries)
+                    part.ended.append(logged)
+                    continue
+                if part is not None:
+                    yield part
+                part = _Part([logged], entries, [logged])
+            continue
+        if part is not None:
+            yield part
+            part = None
+        for entries in fragments:
+            yield _Part([logged], entries, [])
+        yield _Part([logged], [], [logged])
+    if part is not None:
+        yield part
+

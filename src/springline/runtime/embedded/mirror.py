@@ -1,0 +1,147 @@
+"""Mirrored tables: from a tick's log entries to each table's delta, and the delta into the table.
+
+``TableChanges`` folds the entries of one table to one final row per key, without touching the database. ``Mirror`` then
+reads the old rows, fills ``temp."d:table"`` and applies it.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import apsw
+
+from springline.core.change import UNCHANGED, Row, Unchanged
+from springline.core.schema import TableSchema
+from springline.core.types import Stored
+from springline.runtime.embedded.tables import RelationStatements, quote
+
+Key = Any
+"""A key's value: the column's for a key of one column, otherwise a tuple."""
+
+
+class TableChanges:
+    """The net effect of some entries on one table: the last row of each key, or None where it is gone.
+
+    A table without a key is a bag: ``bag`` holds (row, weight) in order.
+    """
+
+    __slots__ = ("_key", "bag", "missing", "net", "schema", "truncated")
+
+    def __init__(self, schema: TableSchema) -> None:
+        self.schema = schema
+        self.net: dict[Key, Row | None] = {}
+        self.bag: list[tuple[Row, int]] = []
+        self.truncated = False
+        self.missing: list[Key] = []
+        """Keys whose unchanged values are neither here nor in the table."""
+        self._key: Callable[[Row], Key] | None = operator.itemgetter(*schema.key_indexes) if schema.key else None
+
+    def __bool__(self) -> bool:
+        return bool(self.net or self.bag or self.truncated)
+
+    def add(self, operation: str, before: Row | None, after: Row | None, stored: Callable[[Key], Row | None]) -> None:
+        """Folds one entry in. ``stored(key)`` reads the row that the table holds; asked only for unchanged values."""
+        key_of = self._key
+        if key_of is None:
+            self._add_to_bag(operation, before, after)
+        elif operation == "d":
+            if before is not None:
+                self.net[key_of(before)] = None
+        elif operation == "t":
+            self.net.clear()
+            self.truncated = True
+        elif after is not None:
+            key = old_key = key_of(after)
+            if before is not None and (old_key := key_of(before)) != key:
+                previous = self.net.get(old_key) if UNCHANGED in after else None
+                self.net[old_key] = None
+            else:
+                previous = self.net.get(key)
+            if UNCHANGED in after:
+                previous = previous or (None if self.truncated else stored(old_key))
+                if previous is None:
+                    self.missing.append(key)
+                    return
+                after = [old if isinstance(new, Unchanged) else new for new, old in zip(after, previous, strict=True)]
+            self.net[key] = after
+
+    def _add_to_bag(self, operation: str, before: Row | None, after: Row | None) -> None:
+        if operation == "t":
+            self.bag.clear()
+            self.truncated = True
+            return
+        if before is not None:
+            self.bag.append((before, -1))
+        if after is not None:
+            self.bag.append((after, 1))
+
+
+class Mirror:
+    """One relation's table on the writing connection."""
+
+    def __init__(self, connection: apsw.Connection, schema: TableSchema) -> None:
+        self.schema = schema
+        self.statements = RelationStatements.of(schema)
+        self._connection = connection
+        self._single_key = len(schema.key) == 1
+        self._width = len(schema.columns)
+
+    def stored_row(self, key: Key) -> Row | None:
+        """The row that the table holds for a key."""
+        return self._connection.execute(self.statements.read_row, self._parameters(key)).fetchone()
+
+    def fill_delta(self, changes: TableChanges) -> None:
+        """Fills ``temp."d:table"`` with the rows that go (-1) and come (+1). The table still holds its old rows."""
+        execute, many = self._connection.execute, self._connection.executemany
+        if changes.truncated:
+            execute(self.statements.all_rows)
+        if self.schema.key:
+            if changes.net and not changes.truncated:
+                many(self.statements.add_key, map(self._parameters, changes.net))
+                execute(self.statements.old_rows)
+            many(self.statements.add_delta, ((*row, 1) for row in changes.net.values() if row is not None))
+        else:
+            many(self.statements.add_delta, ((*row, weight) for row, weight in changes.bag))
+
+    def apply(self, changes: TableChanges, tick: int) -> None:
+        """Brings the table to its new rows."""
+        many = self._connection.executemany
+        if changes.truncated:
+            self._connection.execute(f"DELETE FROM main.{quote(self.schema.name)}")
+        if self.schema.key:
+            if not changes.truncated:
+                gone = [self._parameters(key) for key, row in changes.net.items() if row is None]
+                if gone:
+                    many(self.statements.delete, gone)
+            many(self.statements.upsert, ((*row, tick) for row in changes.net.values() if row is not None))
+            return
+        for row, weight in changes.bag:
+            if weight > 0:
+                self._connection.execute(self.statements.upsert, (*row, tick))
+            else:
+                self._connection.execute(self.statements.delete, tuple(row))
+
+    def apply_delta(self, tick: int) -> None:
+        """Brings a view's table to its new rows from ``temp."d:view"``. A key that occurs twice raises ConstraintError."""
+        self._connection.execute(self.statements.apply_deletes)
+        self._connection.execute(self.statements.apply_inserts, {"tick": tick})
+
+    def mark_seen(self, keys: Iterable[Key]) -> None:
+        """Remembers that these keys exist in the source, while the table is loaded again."""
+        seen = quote("seen:" + self.schema.name)
+        places = ", ".join("?" * len(self.schema.key_indexes))
+        self._connection.executemany(f"INSERT OR IGNORE INTO main.{seen} VALUES ({places})", map(self._parameters, keys))
+
+    def unseen_keys(self) -> list[Key]:
+        """Keys of the table that were not seen while it was loaded again: their rows no longer exist."""
+        key = ", ".join(quote(part) for part in self.schema.key)
+        rows = self._connection.execute(
+            f"""SELECT {key} FROM main.{quote(self.schema.name)}
+                EXCEPT SELECT {key} FROM main.{quote("seen:" + self.schema.name)}"""
+        ).fetchall()
+        return [row[0] for row in rows] if self._single_key else rows
+
+    def _parameters(self, key: Key) -> tuple[Stored, ...]:
+        return (key,) if self._single_key else tuple(key)

@@ -1,0 +1,147 @@
+"""Read connections, and the care of the WAL.
+
+A read transaction is a snapshot. SQLite cannot move the WAL into the file past the oldest reader, so readers are few, short
+(``maximum_snapshot_age_s``), and held back for a moment when the WAL has grown beyond its limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import apsw
+
+from springline.errors import SnapshotTooOld, StateError
+from springline.storage import connect
+
+
+class Readers:
+    """A pool of read-only connections behind a gate. Thread-safe."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        most: int = 8,
+        maximum_snapshot_age_s: float = 10.0,
+        prepare: Callable[[apsw.Connection], None] = lambda _: None,
+        vfs: str | None = None,
+    ) -> None:
+        self._path = path
+        self._vfs = vfs
+        self._prepare = prepare
+        self._most = most
+        self._maximum_age_s = maximum_snapshot_age_s
+        self._free: list[apsw.Connection] = []
+        self._open: dict[apsw.Connection, float] = {}
+        self._expired: set[apsw.Connection] = set()
+        self._changed = threading.Condition()
+        self._gate_closed = False
+        self._closed = False
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[apsw.Connection]:
+        """A connection inside a read transaction. Raises SnapshotTooOld where the body took too long."""
+        connection = self._take()
+        try:
+            connection.execute("BEGIN")
+            yield connection
+        except apsw.InterruptError as error:
+            if connection in self._expired:
+                raise SnapshotTooOld(
+                    f"This read took longer than {self._maximum_age_s:g} s, the longest that a snapshot may be held.",
+                    hint="Ask for less at once, or raise maximum_snapshot_age_s.",
+                ) from error
+            raise
+        finally:
+            self._give_back(connection)
+
+    def expire(self) -> None:
+        """Interrupts readers that hold their snapshot for too long; called by the maintenance thread."""
+        now = time.monotonic()
+        with self._changed:
+            for connection, since in self._open.items():
+                if now - since > self._maximum_age_s and connection not in self._expired:
+                    self._expired.add(connection)
+                    connection.interrupt()
+
+    @contextlib.contextmanager
+    def held_back(self, patience_s: float) -> Iterator[bool]:
+        """Closes the gate for new readers and waits until the others are gone; yields whether they are."""
+        with self._changed:
+            self._gate_closed = True
+            empty = self._changed.wait_for(lambda: not self._open, patience_s)
+        try:
+            yield empty
+        finally:
+            with self._changed:
+                self._gate_closed = False
+                self._changed.notify_all()
+
+    def open_count(self) -> int:
+        return len(self._open)
+
+    def close(self) -> None:
+        """Idempotent. Readers that are still open finish."""
+        with self._changed:
+            self._closed = True
+            for connection in self._free:
+                connection.close()
+            self._free.clear()
+            self._changed.notify_all()
+
+    def _take(self) -> apsw.Connection:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or (not self._gate_closed and len(self._open) < self._most))
+            if self._closed:
+                raise StateError("The application is stopping.", hint="Start it again with `springline run`.")
+            connection = self._free.pop() if self._free else None
+            if connection is None:
+                connection = connect(self._path, read_only=True, vfs=self._vfs)
+                self._prepare(connection)
+            self._open[connection] = time.monotonic()
+            return connection
+
+    def _give_back(self, connection: apsw.Connection) -> None:
+        with contextlib.suppress(apsw.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        with self._changed:
+            self._open.pop(connection, None)
+            expired = connection in self._expired
+            self._expired.discard(connection)
+            if self._closed or expired:
+                connection.close()
+            else:
+                self._free.append(connection)
+            self._changed.notify_all()
+
+
+class Checkpointer:
+    """Moves the WAL of ``state.db`` into the file, on a connection of its own. Used by the maintenance thread."""
+
+    def __init__(self, path: Path, readers: Readers, *, wal_limit_bytes: int = 64 << 20, vfs: str | None = None) -> None:
+        self._wal = path.with_name(path.name + "-wal")
+        self._connection = connect(path, vfs=vfs)
+        self._readers = readers
+        self.wal_limit_bytes = wal_limit_bytes
+
+    def wal_bytes(self) -> int:
+        try:
+            return self._wal.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def run(self) -> None:
+        """One passive checkpoint; a truncating one, with readers held back, where the WAL is beyond its limit."""
+        with contextlib.suppress(apsw.BusyError):
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        if self.wal_bytes() > self.wal_limit_bytes:
+            with self._readers.held_back(patience_s=1.0), contextlib.suppress(apsw.BusyError):
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def close(self) -> None:
+        self._connection.close()

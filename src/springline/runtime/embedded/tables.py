@@ -1,0 +1,128 @@
+"""Relations as SQLite tables: their DDL and the statements that change them. Text only; nothing is run here.
+
+A relation ``r`` is ``main."r"``: its columns in stored form, then ``_tick``. Its changes of the running tick are
+``temp."d:r"``: its columns, then the weight ``_w``. See ``sql/program.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from springline.core.schema import Column, TableSchema
+
+
+def quote(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def columns_of(names: Sequence[str]) -> str:
+    return ", ".join(quote(name) for name in names)
+
+
+def _definition(column: Column, *, required: bool) -> str:
+    return f"{quote(column.name)} {column.type.sqlite}{' NOT NULL' if required else ''}"
+
+
+def create_relation(schema: TableSchema) -> list[str]:
+    """The relation's table and the index behind its key.
+
+    Keys of columns that cannot be NULL are the primary key. Other keys get a plain index, which ``IS`` can use, and a
+    unique one in which NULLs are equal (SQLite's own would let a NULL key in twice).
+    """
+    name = quote(schema.name)
+    strict_key = bool(schema.key) and not any(schema.column(part).nullable for part in schema.key)
+    single_integer = (
+        strict_key and len(schema.key) == 1 and schema.column(schema.key[0]).type.sqlite == "INTEGER"
+    )
+    definitions = [_definition(column, required=strict_key and column.name in schema.key) for column in schema.columns]
+    definitions.append("_tick INTEGER NOT NULL")
+    if strict_key:
+        definitions.append(f"PRIMARY KEY({columns_of(schema.key)})")
+    options = "STRICT, WITHOUT ROWID" if strict_key and not single_integer else "STRICT"
+    statements = [f"CREATE TABLE IF NOT EXISTS main.{name}({', '.join(definitions)}) {options}"]
+    if not strict_key:
+        lookup = schema.key or schema.names[:3]
+        statements.append(f"CREATE INDEX IF NOT EXISTS main.{quote('i:' + schema.name)} ON {name}({columns_of(lookup)})")
+    if schema.key and not strict_key:
+        parts = ", ".join(f"{quote(part)} IS NULL, ifnull({quote(part)}, 0)" for part in schema.key)
+        statements.append(f"CREATE UNIQUE INDEX IF NOT EXISTS main.{quote('u:' + schema.name)} ON {name}({parts})")
+    return statements
+
+
+def create_scratch(schema: TableSchema) -> list[str]:
+    """The delta of a relation, and the keys by which old rows are found."""
+    columns = ", ".join(f"{quote(column.name)} {column.type.sqlite}" for column in schema.columns)
+    keys = ", ".join(f"{quote(part)} {schema.column(part).type.sqlite}" for part in key_names(schema))
+    return [
+        f"CREATE TEMP TABLE IF NOT EXISTS {quote('d:' + schema.name)}({columns}, _w INTEGER NOT NULL) STRICT",
+        f"CREATE TEMP TABLE IF NOT EXISTS {quote('key:' + schema.name)}({keys}) STRICT",
+    ]
+
+
+def drop_relation(name: str) -> list[str]:
+    return [
+        f"DROP TABLE IF EXISTS temp.{quote('d:' + name)}",
+        f"DROP TABLE IF EXISTS temp.{quote('key:' + name)}",
+        f"DROP TABLE IF EXISTS main.{quote('seen:' + name)}",
+        f"DROP TABLE IF EXISTS main.{quote(name)}",
+    ]
+
+
+def key_names(schema: TableSchema) -> tuple[str, ...]:
+    return schema.key or schema.names
+
+
+@dataclass(frozen=True, slots=True)
+class RelationStatements:
+    """The statements that change one relation; the same text every tick, so that SQLite keeps them prepared."""
+
+    add_key: str
+    old_rows: str
+    add_delta: str
+    count_delta: str
+    read_delta: str
+    clear: tuple[str, str]
+    read_row: str
+    delete: str
+    upsert: str
+    apply_deletes: str
+    apply_inserts: str
+    all_rows: str
+
+    @staticmethod
+    def of(schema: TableSchema) -> RelationStatements:
+        name, delta, keys = quote(schema.name), quote("d:" + schema.name), quote("key:" + schema.name)
+        names = columns_of(schema.names)
+        key = key_names(schema)
+        values = ", ".join("?" * len(schema.columns))
+        qualified = ", ".join(f"r.{quote(column)}" for column in schema.names)
+        same = " AND ".join(f"r.{quote(part)} IS k.{quote(part)}" for part in key)
+        given = " AND ".join(f"{quote(part)} IS ?" for part in key)
+        if schema.key:
+            delete = f"DELETE FROM main.{name} WHERE {given}"
+            gone = f"({columns_of(key)}) IN (SELECT {columns_of(key)} FROM temp.{delta} WHERE _w < 0)"
+            if any(schema.column(part).nullable for part in key):
+                gone = (
+                    f"rowid IN (SELECT r.rowid FROM temp.{delta} k CROSS JOIN main.{name} r ON {same} WHERE k._w < 0)"
+                )
+        else:
+            # Equal rows may occur more than once: one deletion takes one of them.
+            delete = f"DELETE FROM main.{name} WHERE rowid = (SELECT rowid FROM main.{name} WHERE {given} LIMIT 1)"
+            gone = "0"
+        return RelationStatements(
+            add_key=f"INSERT INTO temp.{keys} VALUES ({', '.join('?' * len(key))})",
+            old_rows=f"""INSERT INTO temp.{delta}
+                SELECT {qualified}, -1 FROM temp.{keys} k CROSS JOIN main.{name} r ON {same}""",
+            add_delta=f"INSERT INTO temp.{delta} VALUES ({values}, ?)",
+            count_delta=f"SELECT count(*) FROM temp.{delta}",
+            read_delta=f"SELECT {names}, _w FROM temp.{delta} ORDER BY _w",
+            clear=(f"DELETE FROM temp.{delta}", f"DELETE FROM temp.{keys}"),
+            read_row=f"SELECT {names} FROM main.{name} WHERE {given}",
+            delete=delete,
+            upsert=f"INSERT OR REPLACE INTO main.{name} VALUES ({values}, ?)",
+            apply_deletes=f"DELETE FROM main.{name} WHERE {gone}",
+            apply_inserts=f"INSERT INTO main.{name} SELECT {names}, :tick FROM temp.{delta} WHERE _w > 0",
+            all_rows=f"INSERT INTO temp.{delta} SELECT {names}, -1 FROM main.{name}",
+        )
