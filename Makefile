@@ -36,7 +36,7 @@ bench: install-dev ## Measure; ONLY=cdc for one part
 lint: install-dev ## Style, format, types and import direction
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
-	@.venv/bin/pyright
+	@.venv/bin/basedpyright
 	@.venv/bin/lint-imports
 
 format: install-dev ## Format the code

@@ -23,7 +23,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 
 import psutil
 import psycopg2
@@ -68,6 +68,14 @@ class _Postmaster:
     pid: int
     port: int
     socket_directory: str
+
+
+class _Identity(TypedDict, total=False):
+    """Who a child process runs as; empty for ourselves."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
 
 
 class PostgresServer:
@@ -439,8 +447,8 @@ class PostgresServer:
         if self._account is not None:
             os.chown(path, self._account.pw_uid, self._account.pw_gid)
 
-    def _identity(self) -> dict[str, object]:
-        return {} if self._account is None else _identity(self._account)
+    def _identity(self) -> _Identity:
+        return {} if self._account is None else _identity_of(self._account)
 
 
 def _wheel_install() -> Path:
@@ -501,7 +509,7 @@ def _create_account() -> None:
             return
 
 
-def _identity(account: pwd.struct_passwd) -> dict[str, object]:
+def _identity_of(account: pwd.struct_passwd) -> _Identity:
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
@@ -524,9 +532,7 @@ def _as_account(account: pwd.struct_passwd, command: Sequence[str]) -> int:
         capture_output=True,
         cwd="/",
         env=_environment(),
-        user=account.pw_uid,
-        group=account.pw_gid,
-        extra_groups=[],
+        **_identity_of(account),
     ).returncode
 
 
