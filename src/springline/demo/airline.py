@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,13 +78,18 @@ def scenario(seed: int = SEED) -> Scenario:
         tables=tuple(table.name for table in TABLES),
         subject_table="customers",
         subject_key="customer_id",
-        documents=Path(str(files("springline.demo"))) / "policies",
+        documents=policies(),
         provenance=PROVENANCE,
         featured=FEATURED,
         create=partial(create, seed=seed),
         is_created=is_created,
         events=partial(blizzard.plan, seed),
     )
+
+
+def policies() -> tuple[Path, ...]:
+    """The policy documents, by name. ``*.zh-TW.md`` and ``*.ja.md`` are translations."""
+    return tuple(sorted((Path(__file__).parent / "policies").glob("*.md")))
 
 
 def rows(made: World) -> Mapping[str, Iterator[Row]]:

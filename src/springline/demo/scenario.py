@@ -49,8 +49,8 @@ class Scenario:
     ``create(connection)`` makes schema and rows in one transaction that it commits; ``is_created(connection)`` says
     whether that has happened. ``events()`` is pure: every call returns the same list, ordered by ``at``.
     ``provenance`` is keyed by ``table.column`` and covers every column of ``tables``, which are the ones to capture.
-    ``speed`` is in replayed seconds per real second. ``documents`` is a folder of Markdown, to be copied, not
-    written to; ``languages`` are those that featured customers use.
+    ``speed`` is in replayed seconds per real second. ``documents`` are Markdown files,
+    to be copied to where visitors may edit them.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Scenario:
     tables: tuple[str, ...]
     subject_table: str
     subject_key: str
-    documents: Path
+    documents: tuple[Path, ...]
     provenance: Mapping[str, Provenance]
     featured: tuple[Featured, ...]
     create: Callable[[Connection], None]
