@@ -345,9 +345,13 @@ class SqliteCaptureWriter:
             self.pending, self.saved, self._advanced = [], {}, None
         return self._position
 
+    def discard(self) -> None:
+        """Forgets what was not committed."""
+        self.pending, self.saved, self._advanced = [], {}, None
+
     def close(self) -> None:
         """Forgets what was not committed and lets the source be opened again."""
-        self.pending, self.saved, self._advanced = [], {}, None
+        self.discard()
         self._log.release_writer(self._source)
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from springline.core.schema import TableSchema
+from springline.core.types import SqlType
 
 Level: TypeAlias = Literal["delta", "group", "full"]
 
@@ -70,3 +71,13 @@ class ViewProgram:
     drop: tuple[Step, ...]
     batch: str
     warnings: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class QueryProgram:
+    """A compiled ad-hoc read: one SELECT over ``main."relation"`` tables with named ``:parameters``."""
+
+    text: str
+    sql: str
+    columns: tuple[tuple[str, SqlType], ...]
+    relations: tuple[str, ...]

@@ -68,6 +68,7 @@ class TickResult:
     touched: dict[str, int] = field(default_factory=dict[str, int])
     feed: list[RelationChange] = field(default_factory=list[RelationChange])
     source_commit_times_us: list[int] = field(default_factory=list[int])
+    results: Sequence[WorkResult] = ()
 
 
 class Engine:
@@ -91,7 +92,7 @@ class Engine:
         too leaves the state as it was."""
         started = time.perf_counter()
         tick = Tick(self.resume.tick + 1)
-        outcome = TickResult(tick, self.resume)
+        outcome = TickResult(tick, self.resume, results=results)
         applied: dict[str, SourceProgress] = {}
         with self._relations.restored_on_error(), immediate(self._connection):
             for part in _parts(transactions):

@@ -13,6 +13,7 @@ from typing import Literal
 
 import apsw
 
+from springline.context.knowledge_tables import MEMO_DDL
 from springline.core.position import PositionVector, Tick, position_from_text
 from springline.core.schema import TableSchema
 from springline.errors import StateError
@@ -48,15 +49,12 @@ def _create(connection: apsw.Connection) -> None:
             PRIMARY KEY(knowledge, document)
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX _work_order ON _work(backfill, log_sequence);
-        CREATE TABLE _memo(
-            hash TEXT NOT NULL, model TEXT NOT NULL, value BLOB NOT NULL, used_at_us INTEGER NOT NULL,
-            PRIMARY KEY(hash, model)
-        ) STRICT, WITHOUT ROWID;
         CREATE TABLE _dead_letters(
             id INTEGER PRIMARY KEY, what TEXT NOT NULL, name TEXT NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL,
             tick INTEGER NOT NULL, at_us INTEGER NOT NULL, UNIQUE(what, name, key)
         ) STRICT;
     """)
+    connection.execute(MEMO_DDL)
 
 
 STATE_FORMAT = Format("state.db", (_create,))

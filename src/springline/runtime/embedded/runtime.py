@@ -1,0 +1,357 @@
+"""The embedded runtime: puts log, engine, capture, work and readers together, and takes them apart again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import apsw
+
+from springline.context.knowledge import KnowledgeDefinition
+from springline.core.schema import TableSchema
+from springline.core.types import Stored
+from springline.errors import ConfigurationError, NotFound, SpringlineError, StateError
+from springline.inference.base import Embedder
+from springline.log.sqlite import SqliteLog
+from springline.runtime.base import OnMiss, RelationChange, Require, Status, TickNotice
+from springline.runtime.embedded.barrier import Barrier
+from springline.runtime.embedded.capture import Capture
+from springline.runtime.embedded.catalog import Compiler, Relations, ViewDefinition
+from springline.runtime.embedded.engine import Cause, Engine, TickResult
+from springline.runtime.embedded.feeds import Feeds
+from springline.runtime.embedded.knowledge import Knowledge
+from springline.runtime.embedded.loop import Loop
+from springline.runtime.embedded.maintenance import Maintenance, Retention
+from springline.runtime.embedded.measure import Measure
+from springline.runtime.embedded.notices import Notices
+from springline.runtime.embedded.progress import Progress, Reached
+from springline.runtime.embedded.readers import Checkpointer, Readers
+from springline.runtime.embedded.recorder import Recorder
+from springline.runtime.embedded.search import Search
+from springline.runtime.embedded.snapshot import EmbeddedSnapshot, QueryCompiler, Tools
+from springline.runtime.embedded.state import STATE_FORMAT, check_resume, read_relations, read_resume
+from springline.runtime.embedded.status import StatusReader
+from springline.runtime.embedded.work import Worker
+from springline.sources.base import Source
+from springline.storage import DataFolder, immediate, open_file
+
+
+@dataclass(frozen=True)
+class Definition:
+    """An application, as the embedded runtime needs it."""
+
+    name: str
+    sources: Sequence[Source]
+    views: Sequence[ViewDefinition] = ()
+    knowledge: Sequence[tuple[KnowledgeDefinition, Embedder]] = ()
+    records: Sequence[TableSchema] = ()
+    """Springline's own tables (receipts), written through the log."""
+
+
+@dataclass(frozen=True)
+class Language:
+    """The SQL compiler, as functions, and what it needs on each connection."""
+
+    compile_view: Compiler
+    compile_query: QueryCompiler
+    register: Callable[[apsw.Connection], None]
+    explain: Callable[[object], str]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Limits of the embedded runtime."""
+
+    maximum_snapshot_age_s: float = 10.0
+    wal_limit_bytes: int = 64 << 20
+    retention: Retention = field(default_factory=Retention)
+    vfs: str | None = None
+    """SQLite VFS for both files; tests use one that forgets what was not synced."""
+
+
+class EmbeddedRuntime:
+    """Implements ``runtime.base.Runtime``."""
+
+    def __init__(
+        self, definition: Definition, folder: DataFolder, language: Language, options: Options | None = None
+    ) -> None:
+        self.definition = definition
+        self.folder = folder
+        self.options = options or Options()
+        self._language = language
+        self._state = "stopped"
+        self._started_at_us = 0
+        self._closing = contextlib.ExitStack()
+        self._progress = Progress()
+        self._measure = Measure()
+        self._notices = Notices()
+        self._touched: dict[str, int] = {}
+        self.knowledge: dict[str, Knowledge] = {}
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Opens the data folder, brings the state to the definition, starts capture and ticks. Raises ConfigurationError or
+        StateError with nothing left running."""
+        self._state, self._started_at_us = "starting", time.time_ns() // 1_000
+        try:
+            self._open_files()
+            self._install()
+            self._start_threads()
+        except BaseException:
+            self._state = "stopping"
+            self._closing.close()
+            self._state = "failed"
+            raise
+        self._state = "running"
+
+    def stop(self) -> None:
+        """Stops capture first, then lets the running tick finish. Idempotent."""
+        self._state = "stopping"
+        self._closing.close()
+        self._state = "stopped"
+
+    def _open_files(self) -> None:
+        folder, options = self.folder, self.options
+        folder.lock()
+        self._closing.callback(folder.unlock)
+        self.log = SqliteLog(folder.log_path, vfs=options.vfs)
+        self._closing.callback(self.log.close)
+        self._connection = open_file(folder.state_path, STATE_FORMAT, vfs=options.vfs)
+        self._closing.callback(self._connection.close)
+        self._language.register(self._connection)
+        self._connection.execute("PRAGMA wal_autocheckpoint=0")
+        resume = read_resume(self._connection)
+        check_resume(resume, log_first=self.log.first_sequence(), log_last=self.log.last_sequence())
+        self._recorder = Recorder(self.log, self.definition.records)
+        self._closing.callback(self._recorder.close)
+        self._relations = Relations(self._connection, self._language.compile_view)
+        self._engine = Engine(self._connection, self._relations, resume)
+
+    def _install(self) -> None:
+        """Tables, views and knowledge bases as declared, in one tick."""
+        schemas = [schema for source in self.definition.sources for schema in self._schemas_of(source)]
+        built = self._engine.install(self.definition.views, [*schemas, *self.definition.records])
+        self._install_knowledge()
+        self._publish(built)
+
+    def _schemas_of(self, source: Source) -> Sequence[TableSchema]:
+        """What the source says now; while it does not answer, what is known from before."""
+        try:
+            return source.tables()
+        except SpringlineError as error:
+            prefix = source.name + "."
+            known = [one.schema for name, one in self._relations.relations.items() if name.startswith(prefix)]
+            if not error.transient or not known:
+                raise
+            return known
+
+    def _install_knowledge(self) -> None:
+        resume, connection = self._engine.resume, self._connection
+        wanted = {definition.name: definition for definition, _ in self.definition.knowledge}
+        with immediate(connection):
+            installed = dict(connection.execute("SELECT name, definition FROM _knowledge").fetchall())
+            for definition, embedder in self.definition.knowledge:
+                relation = self._relations.relations.get(definition.relation)
+                if relation is None:
+                    raise ConfigurationError(
+                        f"Knowledge base {definition.name!r} reads {definition.relation!r}, which does not exist.",
+                        hint=f"Known: {', '.join(sorted(self._relations.relations))}.",
+                    )
+                knowledge = Knowledge(definition, relation.schema, embedder)
+                fingerprint = json.dumps([repr(definition), embedder.model])
+                knowledge.create(connection)
+                if installed.get(definition.name) != fingerprint:
+                    source = definition.relation.split(".")[0]
+                    cause = Cause(source, None, time.time_ns() // 1_000, resume.log_sequence)
+                    knowledge.rebuild(connection, resume.tick, cause)
+                    connection.execute("INSERT OR REPLACE INTO _knowledge VALUES (?, ?)", (definition.name, fingerprint))
+                knowledge.load_index(connection, resume.tick)
+                self.knowledge[definition.name] = knowledge
+                self._engine.add_consumer(knowledge)
+            for name in installed.keys() - wanted.keys():
+                for table in ("documents", "passages", "fts"):
+                    connection.execute(f'DROP TABLE IF EXISTS "k:{name}:{table}"')
+                connection.execute("DELETE FROM _knowledge WHERE name = ?", (name,))
+                connection.execute("DELETE FROM _work WHERE knowledge = ?", (name,))
+
+    def _start_threads(self) -> None:
+        folder, options = self.folder, self.options
+        self._readers = Readers(
+            folder.state_path,
+            maximum_snapshot_age_s=options.maximum_snapshot_age_s,
+            prepare=self._language.register,
+            vfs=options.vfs,
+        )
+        self._closing.callback(self._readers.close)
+        checkpointer = Checkpointer(
+            folder.state_path, self._readers, wal_limit_bytes=options.wal_limit_bytes, vfs=options.vfs
+        )
+        self._closing.callback(checkpointer.close)
+        self._search = Search(self.knowledge)
+        self._tools = Tools(self._language.compile_query, self._search.search)
+        self._feeds = Feeds(lambda followed: setattr(self._engine, "followed", followed))
+        self._barrier = Barrier({source.name: source for source in self.definition.sources}, self._progress)
+        self._closing.callback(self._barrier.close)
+        self._loop = Loop(self._engine, self._relations, self.log, self._on_tick, self._on_failure)
+        self._worker = Worker(self.knowledge, self._readers, self._loop.submit)
+        self._captures = [Capture(source, self.log) for source in self.definition.sources]
+        self.status_reader = StatusReader(self, checkpointer)
+        maintenance = Maintenance(self.log, checkpointer, self._readers, self.knowledge, self._progress, options.retention)
+        for part in (self._loop, self._worker, maintenance, *self._captures):
+            part.start()
+            self._closing.callback(part.stop)
+
+    # -- ticks -----------------------------------------------------------------------------------------------------
+
+    def _on_tick(self, outcome: TickResult) -> None:
+        """Told by the loop after every commit."""
+        latencies = [max(0.0, (outcome.committed_at_us - at) / 1_000) for at in outcome.source_commit_times_us]
+        self._measure.tick(outcome.changes, latencies)
+        self._publish(outcome)
+        self._worker.notice(outcome.tick, outcome.results)
+        self._feeds.publish(outcome.feed)
+
+    def _publish(self, outcome: TickResult) -> None:
+        [(oldest,)] = self._connection.execute("SELECT min(log_sequence) FROM _work").fetchall()
+        resume = outcome.resume
+        self._touched.update(dict.fromkeys(outcome.touched, int(outcome.tick)))
+        self._progress.publish(Reached(resume.tick, resume.log_sequence, resume.vector(), oldest))
+        self._notices.publish(
+            TickNotice(
+                outcome.tick,
+                outcome.committed_at_us,
+                outcome.changes,
+                outcome.touched,
+                max(outcome.source_commit_times_us, default=None),
+                outcome.duration_ms,
+            )
+        )
+
+    def _on_failure(self, error: BaseException) -> None:
+        self._state = "failed"
+        self._failure = error
+        self._progress.fail(error)
+
+    # -- reads -----------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def read(
+        self,
+        *,
+        require: Require = "none",
+        deadline_ms: float = 2_000,
+        on_miss: OnMiss = "refuse",
+        complete: bool = True,
+    ) -> Iterator[EmbeddedSnapshot]:
+        """See ``runtime.base``. ``complete=False``: rows only; pending model work (passages) is not waited for."""
+        self._check_running()
+        freshness = self._barrier.wait(require, deadline_ms, on_miss, complete=complete)
+        with self._readers.read() as connection:
+            yield EmbeddedSnapshot(connection, freshness, self._tools)
+
+    def prepare(self, question: str) -> None:
+        """Makes the question's vector before a snapshot is opened."""
+        self._search.prepare(question)
+
+    def schemas(self) -> Mapping[str, TableSchema]:
+        self._check_running()
+        with self._readers.read() as connection:
+            return {
+                name: one.schema for name, one in read_relations(connection).items() if one.state != "stopped"
+            }
+
+    def explain(self, view: str) -> str:
+        for definition in self.definition.views:
+            if definition.name == view:
+                others = {name: schema for name, schema in self.schemas().items() if name != view}
+                return self._language.explain(self._language.compile_view(definition, others))
+        known = ", ".join(one.name for one in self.definition.views) or "none"
+        raise NotFound(f"There is no view {view!r}.", hint=f"Known: {known}.")
+
+    def status(self) -> Status:
+        return self.status_reader.read()
+
+    def changes(
+        self, relations: Sequence[str], stop: threading.Event, timeout_s: float = 1.0
+    ) -> Iterator[RelationChange | None]:
+        known = self.schemas()
+        for name in relations:
+            if name not in known:
+                raise NotFound(f"There is no relation {name!r}.", hint=f"Known: {', '.join(sorted(known))}.")
+        return self._feeds.subscribe(relations, stop, timeout_s)
+
+    def ticks(self, stop: threading.Event, timeout_s: float = 1.0) -> Iterator[TickNotice | None]:
+        """Notices of ticks from now on; see ``Notices``."""
+        return self._notices.subscribe(stop, timeout_s)
+
+    def record(self, table: str, row: Sequence[Stored]) -> None:
+        """Appends a row of one of Springline's own tables to the log. Durable when it returns."""
+        self._recorder.record(table, row)
+
+    def backup(self, target: DataFolder) -> None:
+        """Copies both files while everything runs: the state first, so that the log always reaches at least as far."""
+        from springline.storage import backup_to, connect
+
+        target.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if target.state_path.exists() or target.log_path.exists():
+            raise ConfigurationError(f"{target.path} already holds a data folder.", hint="Choose an empty folder.")
+        state = connect(self.folder.state_path, read_only=True, vfs=self.options.vfs)
+        try:
+            backup_to(state, target.state_path)
+        finally:
+            state.close()
+        self.log.backup(target.log_path)
+
+    @property
+    def progress(self) -> Progress:
+        return self._progress
+
+    def _check_running(self) -> None:
+        if self._state == "failed":
+            raise StateError(
+                f"The engine stopped: {self._failure}.", hint="See the log; a restart resumes from the last tick."
+            )
+        if self._state not in ("running", "starting"):
+            raise StateError("The application is not running.", hint="Start it with `springline run`.")
+
+    _failure: BaseException | None = None
+
+    # -- for status ------------------------------------------------------------------------------------------------
+
+    def touched_at(self, relation: str) -> int:
+        """The last tick of this run that changed the relation; 0 if none did."""
+        return self._touched.get(relation, 0)
+
+    @property
+    def life(self) -> str:
+        return self._state
+
+    @property
+    def started_at_us(self) -> int:
+        return self._started_at_us
+
+    @property
+    def measure(self) -> Measure:
+        return self._measure
+
+    @property
+    def readers(self) -> Readers:
+        return self._readers
+
+    @property
+    def captures(self) -> Sequence[Capture]:
+        return self._captures
+
+    @property
+    def loop_error(self) -> SpringlineError | None:
+        return self._loop.error
+
+    @property
+    def failure(self) -> BaseException | None:
+        return self._failure
+

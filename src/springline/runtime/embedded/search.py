@@ -1,0 +1,63 @@
+"""Search in the knowledge bases of a snapshot."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from springline.context.retrieve import Hit, embed_query, search
+from springline.errors import NotFound
+from springline.runtime.embedded.knowledge import Knowledge
+from springline.runtime.embedded.snapshot import EmbeddedSnapshot
+
+MOST_VECTORS = 512
+
+
+class Search:
+    """Hybrid search by knowledge base. Thread-safe.
+
+    The vector of a question is made before the snapshot is opened (``prepare``), so that no read transaction is held while a model works.
+    """
+
+    def __init__(self, knowledge: Mapping[str, Knowledge]) -> None:
+        self._knowledge = knowledge
+        self._vectors: OrderedDict[tuple[str, str], npt.NDArray[Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def prepare(self, text: str) -> None:
+        """Makes the question's vector for every embedder in use. Blocks for the model; repeated questions cost nothing."""
+        for knowledge in self._knowledge.values():
+            self._vector(knowledge, text)
+
+    def search(self, snapshot: EmbeddedSnapshot, name: str, text: str, limit: int) -> Sequence[Hit]:
+        knowledge = self._knowledge.get(name)
+        if knowledge is None:
+            known = ", ".join(sorted(self._knowledge)) or "none"
+            raise NotFound(f"There is no knowledge base {name!r}.", hint=f"Known: {known}.")
+        return search(
+            snapshot.connection,
+            knowledge.index,
+            knowledge.embedder,
+            text,
+            kb=name,
+            k=limit,
+            tick=snapshot.tick,
+            query_vector=self._vector(knowledge, text),
+        )
+
+    def _vector(self, knowledge: Knowledge, text: str) -> npt.NDArray[Any]:
+        key = (knowledge.embedder.model, text)
+        with self._lock:
+            if (vector := self._vectors.get(key)) is not None:
+                self._vectors.move_to_end(key)
+                return vector
+        vector = embed_query(knowledge.embedder, text)
+        with self._lock:
+            self._vectors[key] = vector
+            while len(self._vectors) > MOST_VECTORS:
+                self._vectors.popitem(last=False)
+        return vector

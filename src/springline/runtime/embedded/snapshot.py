@@ -1,0 +1,121 @@
+"""A snapshot: one read transaction of ``state.db``, with what is known of its age."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import apsw
+
+from springline.core.position import PositionVector, Tick
+from springline.core.schema import TableSchema
+from springline.core.types import STRING, Stored, store
+from springline.errors import NotFound, SqlError
+from springline.runtime.base import Freshness, QueryResult, SourceAge
+from springline.runtime.embedded.state import Relation, read_relations, read_resume
+from springline.sql.program import QueryProgram
+
+Searcher = Callable[["EmbeddedSnapshot", str, str, int], Sequence[Any]]
+QueryCompiler = Callable[[str, Mapping[str, TableSchema], Mapping[str, object]], QueryProgram]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a snapshot needs from the application: the query compiler and the knowledge bases' search."""
+
+    compile_query: QueryCompiler
+    search: Searcher
+
+
+class EmbeddedSnapshot:
+    """Implements ``runtime.base.Snapshot``. Belongs to the thread that opened it, until it is closed."""
+
+    def __init__(self, connection: apsw.Connection, freshness: Freshness, tools: Tools) -> None:
+        self.connection = connection
+        self.freshness = freshness
+        self._tools = tools
+        resume = read_resume(connection)
+        self.tick: Tick = resume.tick
+        self.log_sequence = resume.log_sequence
+        self.epoch = resume.epoch
+        self._progress = resume.applied
+        self.applied: PositionVector = resume.vector()
+        self.taken_at_us = time.time_ns() // 1_000
+
+    @cached_property
+    def relations(self) -> Mapping[str, Relation]:
+        return read_relations(self.connection)
+
+    @cached_property
+    def schemas(self) -> Mapping[str, TableSchema]:
+        return {name: relation.schema for name, relation in self.relations.items()}
+
+    def ages(self) -> Mapping[str, SourceAge]:
+        """As of when each source is known to be current here. What the barrier covered is current as of the question; otherwise
+        as of the source's last applied commit, since commits are applied in their order."""
+        pending = dict(
+            self.connection.execute(
+                """SELECT source, before_position FROM (
+                       SELECT source, before_position, row_number() OVER (PARTITION BY source ORDER BY log_sequence) AS n
+                       FROM _work) WHERE n = 1"""
+            ).fetchall()
+        )
+        ages: dict[str, SourceAge] = {}
+        for source, progress in self._progress.items():
+            covered = self.freshness.require == "now" and source not in self.freshness.missing
+            as_of_us = self.freshness.asked_at_us if covered else progress.committed_at_us
+            loading = tuple(
+                name
+                for name, one in self.relations.items()
+                if one.kind == "table" and one.state == "loading" and name.startswith(source + ".")
+            )
+            ages[source] = SourceAge(
+                source=source,
+                applied=progress.position,
+                complete_through=pending.get(source, progress.position) or "nothing",
+                as_of_us=as_of_us,
+                age_ms=max(0.0, (self.taken_at_us - as_of_us) / 1_000),
+                loading=loading,
+            )
+        return ages
+
+    def tick_time(self, tick: int) -> int | None:
+        """When a tick was committed, microseconds since the epoch; None when that is no longer known."""
+        found = self.connection.execute("SELECT committed_at_us FROM _ticks WHERE tick = ?", (tick,)).fetchone()
+        return None if found is None else int(found[0])
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None, limit: int | None = None) -> QueryResult:
+        self._refuse_stopped(sql)
+        program = self._tools.compile_query(sql, self.schemas, parameters or {})
+        bound = {name: _stored(value) for name, value in (parameters or {}).items()}
+        try:
+            cursor = self.connection.execute(program.sql, bound) if bound else self.connection.execute(program.sql)
+            rows: list[tuple[Stored, ...]] = []
+            for row in cursor:
+                rows.append(row)
+                if limit is not None and len(rows) >= limit:
+                    break
+            cursor.close()
+        except (apsw.SQLError, apsw.TooBigError) as error:
+            raise SqlError(f"The query failed: {error}.", statement=sql) from error
+        return QueryResult(tuple(program.columns), rows, tuple(program.relations))
+
+    def search(self, knowledge_base: str, text: str, *, limit: int = 8) -> Sequence[Any]:
+        return self._tools.search(self, knowledge_base, text, limit)
+
+    def _refuse_stopped(self, sql: str) -> None:
+        for name, relation in self.relations.items():
+            if relation.state == "stopped" and name in sql:
+                raise NotFound(f"View {name!r} is stopped: {relation.error}", hint="See `springline status`.")
+
+
+def _stored(value: object) -> Stored:
+    if isinstance(value, bool):
+        return int(value)
+    if value is None or isinstance(value, int | float | str | bytes):
+        return value
+    return store(value, STRING)
+
