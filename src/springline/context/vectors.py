@@ -77,11 +77,15 @@ class VectorIndex:
     def add(self, tick: int, identifiers: Sequence[int] | Int64s, matrix: npt.ArrayLike) -> None:
         """Rows that are seen from ``tick`` on. An id that is alive is replaced: its old row is seen before ``tick``, the new one from it.
         Raises ValueError where shapes differ; nothing is changed then."""
-        rows = np.asarray(matrix, dtype=np.float32).reshape(len(identifiers), -1) if len(identifiers) else None
+        rows = (
+            np.asarray(matrix, dtype=np.float32).reshape(len(identifiers), -1) if len(identifiers) else None
+        )
         if rows is None:
             return
         if rows.shape[1] != self.dimensions:
-            raise ValueError(f"Vectors of {rows.shape[1]} dimensions do not fit an index of {self.dimensions}.")
+            raise ValueError(
+                f"Vectors of {rows.shape[1]} dimensions do not fit an index of {self.dimensions}."
+            )
         with self._lock:
             self._newest = max(self._newest, tick)
             for identifier, row in zip(identifiers, rows, strict=True):
@@ -115,11 +119,10 @@ class VectorIndex:
                     chunk.died[place] = _FOREVER
                 else:
                     self._free.append(slot)
-            for slot in range(self._used):
-                chunk, place = self._chunks[slot // CHUNK_ROWS], slot % CHUNK_ROWS
-                if chunk.born[place] == tick and chunk.died[place] == _FOREVER:
+            for number, chunk in enumerate(self._chunks):
+                for place in np.flatnonzero((chunk.born == tick) & (chunk.died == _FOREVER)):
                     chunk.died[place] = 0
-                    self._free.append(slot)
+                    self._free.append(number * CHUNK_ROWS + int(place))
                     self._living.pop(int(chunk.ids[place]), None)
             for _, slot in revived:
                 chunk, place = self._chunks[slot // CHUNK_ROWS], slot % CHUNK_ROWS
@@ -150,7 +153,7 @@ class VectorIndex:
         return self._used - 1
 
     def search(
-        self, query: npt.ArrayLike, k: int, tick: int, allowed_ids: Iterable[int] | Int64s | None = None
+        self, query: npt.ArrayLike, k: int, tick: int, allowed_ids: Iterable[int] | None = None
     ) -> list[tuple[int, float]]:
         """The ``k`` nearest rows that are seen at ``tick`` (and whose id is in ``allowed_ids``), best first: (id, cosine). Equal scores come
         in the order of their ids."""
@@ -158,7 +161,9 @@ class VectorIndex:
             return []
         vector = np.asarray(query, dtype=np.float32).reshape(-1)
         if vector.shape[0] != self.dimensions:
-            raise ValueError(f"A query of {vector.shape[0]} dimensions does not fit an index of {self.dimensions}.")
+            raise ValueError(
+                f"A query of {vector.shape[0]} dimensions does not fit an index of {self.dimensions}."
+            )
         allowed = None if allowed_ids is None else _sorted_ids(allowed_ids)
         found_ids: list[Int64s] = []
         found_scores: list[Floats] = []
@@ -211,7 +216,5 @@ def _kth_best(scores: list[Floats], k: int) -> np.float32:
     return np.nextafter(kth, np.float32(-np.inf))
 
 
-def _sorted_ids(identifiers: Iterable[int] | Int64s) -> Int64s:
-    if isinstance(identifiers, np.ndarray):
-        return np.sort(identifiers.astype(np.int64, copy=False))
+def _sorted_ids(identifiers: Iterable[int]) -> Int64s:
     return np.sort(np.fromiter(identifiers, dtype=np.int64))

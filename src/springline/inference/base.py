@@ -195,4 +195,8 @@ def vectors_from_bytes(blobs: Sequence[bytes], dimensions: int) -> Vectors:
     """The inverse of :func:`vector_to_bytes` for many. Raises ValueError where one has another length."""
     if any(len(blob) != 4 * dimensions for blob in blobs):
         raise ValueError(f"A stored vector does not have {dimensions} dimensions.")
-    return np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(blobs), dimensions).astype(np.float32, copy=False)
+    return (
+        np.frombuffer(b"".join(blobs), dtype="<f4")
+        .reshape(len(blobs), dimensions)
+        .astype(np.float32, copy=False)
+    )

@@ -19,7 +19,9 @@ from springline.inference.base import TextRole, Vectors, normalised
 
 _RUN = re.compile(rf"[{CJK}]+|[^\W_{CJK}]+")
 _CJK_RUN = re.compile(rf"[{CJK}]")
-_STOP_WORDS = frozenset("a an and are as at be by for from i in is it my of on or that the this to was what with you your".split())
+_STOP_WORDS = frozenset(
+    "a an and are as at be by for from i in is it my of on or that the this to was what with you your".split()
+)
 
 
 class HashingEmbedder:

@@ -50,7 +50,9 @@ _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _RULE = re.compile(r" {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*$")
 _ITEM = re.compile(r"([ \t]*)(?:[-*+]|\d{1,9}[.)])(?=[ \t]|$)")
-_BULLET_LINE = re.compile(r"[ \t\u3000]*(?:[•・●○◦▪‣–—]|[(（]?(?:\d{1,3}|[一二三四五六七八九十]{1,3})[.)、．）])")
+_BULLET_LINE = re.compile(
+    r"[ \t\u3000]*(?:[•・●○◦▪‣–—]|[(（]?(?:\d{1,3}|[一二三四五六七八九十]{1,3})[.)、．）])"
+)
 _QUOTE = re.compile(r" {0,3}>")
 _DELIMITER = re.compile(r" {0,3}\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
 _INDENTED = re.compile(r" {4}|\t")
@@ -100,7 +102,9 @@ def _strength_after(section: Section, text: str) -> int:
     if not section.blocks:
         return BLOCK
     last = section.blocks[-1]
-    return ATTACHED if text[last.start : last.end].rstrip(" \t\r\n" + SKIPPED).endswith((":", "：")) else BLOCK
+    return (
+        ATTACHED if text[last.start : last.end].rstrip(" \t\r\n" + SKIPPED).endswith((":", "：")) else BLOCK
+    )
 
 
 def _mask_comments(text: str) -> str:
@@ -129,7 +133,9 @@ def _mask_line(line: str, inside: bool) -> tuple[str, bool]:
         if inside:
             stop = line.find("-->", at)
             upto = len(line) if stop < 0 else stop + 3
-            pieces.append("".join(character if character in "\r\n" else SKIPPED for character in line[at:upto]))
+            pieces.append(
+                "".join(character if character in "\r\n" else SKIPPED for character in line[at:upto])
+            )
             inside = stop < 0
             at = upto
             continue
@@ -233,14 +239,20 @@ class _Parser:
     def _read_code(self) -> None:
         first = self.at
         self._skip_fence()
-        cuts = [(self.lines[index][0], ROW if self.blank(index - 1) else LINE) for index in range(first + 2, self.at)]
+        cuts = [
+            (self.lines[index][0], ROW if self.blank(index - 1) else LINE)
+            for index in range(first + 2, self.at)
+        ]
         self._add(first, cuts=cuts, prose=False, prefix=self.line(first).strip())
 
     def _read_indented_code(self) -> None:
         first = self.at
         while self.at < len(self.lines) and (self.blank(self.at) or _INDENTED.match(self.line(self.at))):
             self.at += 1
-        cuts = [(self.lines[index][0], ROW if self.blank(index - 1) else LINE) for index in range(first + 1, self.at)]
+        cuts = [
+            (self.lines[index][0], ROW if self.blank(index - 1) else LINE)
+            for index in range(first + 1, self.at)
+        ]
         self._add(first, cuts=cuts, prose=False)
 
     def _read_list(self) -> None:

@@ -48,7 +48,9 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
 
 def _is_abbreviation(word: str) -> bool:
     """``No``, ``e.g``, a single initial (``J``, but not ``I``)."""
-    return word.lower() in _ABBREVIATIONS or (len(word) == 1 and word.isalpha() and word.isupper() and word != "I")
+    return word.lower() in _ABBREVIATIONS or (
+        len(word) == 1 and word.isalpha() and word.isupper() and word != "I"
+    )
 
 
 def clause_starts(text: str) -> list[int]:

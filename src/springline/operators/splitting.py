@@ -165,7 +165,14 @@ def _units(text: str, block: Block, maximum: int) -> list[_Unit]:
         pieces = _cut_long(text, pieces, block.end, level, room)
     ends = [start for start, _ in pieces[1:]] + [block.end]
     return [
-        _Unit(start, end, _tokens(text, start, end), strength, block, prefix_tokens if start > block.start else 0)
+        _Unit(
+            start,
+            end,
+            _tokens(text, start, end),
+            strength,
+            block,
+            prefix_tokens if start > block.start else 0,
+        )
         for (start, strength), end in zip(pieces, ends, strict=True)
     ]
 
@@ -227,7 +234,9 @@ def partition(text: str, units: Sequence[_Unit], limits: SplitLimits) -> list[tu
             cut = max(eligible, key=priorities.__getitem__)
         else:
             middle = (total[first] + total[stop]) / 2
-            cut = min(range(first + 1, stop), key=lambda index: (-units[index].strength, abs(total[index] - middle)))
+            cut = min(
+                range(first + 1, stop), key=lambda index: (-units[index].strength, abs(total[index] - middle))
+            )
         waiting.append((cut, stop))
         waiting.append((first, cut))
     return runs
@@ -255,7 +264,9 @@ def _assemble(text: str, units: Sequence[_Unit]) -> str:
         unit = units[index]
         piece = text[unit.start : units[stop - 1].end].replace(SKIPPED, "").replace("\r\n", "\n").rstrip()
         if unit.block.quoted:
-            piece = "\n".join(line.lstrip(" ").removeprefix(">").removeprefix(" ") for line in piece.split("\n"))
+            piece = "\n".join(
+                line.lstrip(" ").removeprefix(">").removeprefix(" ") for line in piece.split("\n")
+            )
         piece = piece.strip("\n") if not unit.block.prose else piece.strip()
         if piece and unit.prefix_tokens:
             piece = unit.block.prefix.replace("\r\n", "\n") + "\n" + piece
