@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from springline.demo import announce, desk, facts, market
-from springline.demo.facts import STORM_START, Observation
+from springline.demo.facts import STORM_END, STORM_START, Observation
 from springline.demo.scenario import Event
 from springline.demo.tables import Value
 
@@ -27,7 +27,8 @@ def plan(seed: int) -> tuple[Event, ...]:
     planned += [_weather_event(observation) for observation in facts.observations()]
     planned += market.events(seed, seen)
     planned += desk.events(seed, seen)
-    return tuple(sorted((event for event in planned if event.at > STORM_START), key=lambda event: event.at))
+    within = (event for event in planned if STORM_START < event.at <= STORM_END)
+    return tuple(sorted(within, key=lambda event: event.at))
 
 
 def published_at(observation: Observation) -> datetime:

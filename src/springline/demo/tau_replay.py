@@ -61,12 +61,13 @@ def _events(random: Random, seen: Instance) -> list[Event]:
     if seen.status == "flying":
         return [_landing(random, seen, seen.estimated_arrival or seen.scheduled_arrival)]
     if seen.status == "available":
-        return _sales(random, seen) + _from_opening_of_the_gate(random, seen)
+        announced = _from_opening_of_the_gate(random, seen)
+        return _sales(random, seen, closes=announced[0].at) + announced
     return _departure(random, seen, seen.estimated_departure or seen.scheduled_departure)
 
 
-def _sales(random: Random, seen: Instance) -> list[Event]:
-    closes = seen.scheduled_departure - SALES_CLOSE
+def _sales(random: Random, seen: Instance, closes: datetime) -> list[Event]:
+    """Some in each cabin until sales close, at the first announcement."""
     seconds = int((closes - CLOCK_START).total_seconds())
     if seconds <= 60:
         return []
