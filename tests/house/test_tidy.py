@@ -66,7 +66,7 @@ LEFTOVER = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
 MACHINE = re.compile(
     r"(?<![\w.])/(?:wor" r"k|roo" r"t|tm" r"p|opt/whe" r"els)/[\w.]"
     r"|(?<![\w.])/(?:hom" r"e|User" r"s)/(?!you\b)[a-z]"
-    r"|pythonh" r"osted\.org|pypi\.o" r"rg|registry\.npmj" r"s\.org"
+    r"|pythonh" r"osted\.org|pypi\.o" r"rg(?!/project/)|registry\.npmj" r"s\.org"
     r"|--(?:extra-)?index-" r"url|--find-" r"links\b"
     r"|https?://[^/\s]*(?:artif" r"actory|nex" r"us|devp" r"i)\b"
 )  # fmt: skip

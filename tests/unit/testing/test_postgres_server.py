@@ -13,7 +13,7 @@ import psycopg2.extras
 import pytest
 
 from springline.errors import ConfigurationError
-from springline.testing import postgres
+from springline.testing import postgres_host
 from springline.testing.postgres import PostgresServer
 
 
@@ -158,7 +158,7 @@ def test_root_may_keep_it_in_a_closed_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: PostgresServer
 ) -> None:
     shared_home = Path(tempfile.mkdtemp(prefix="springline-tests-"))
-    monkeypatch.setattr(postgres, "SHARED_HOME", shared_home)
+    monkeypatch.setattr(postgres_host, "SHARED_HOME", shared_home)
     tmp_path.chmod(0o700)
     closed = PostgresServer(tmp_path / "server")
     try:
