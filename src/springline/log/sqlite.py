@@ -7,6 +7,7 @@ commit marker, is written. The source's position is updated in the same SQLite t
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -55,6 +56,9 @@ class SqliteLog:
         self.path = path
         self._vfs = vfs
         self._connection = open_file(path, LOG_FORMAT, vfs=vfs)
+        # Checkpoints sync the file; they are made beside the writer (``checkpoint``), which so waits for its own commits alone.
+        self._connection.execute("PRAGMA wal_autocheckpoint=0")
+        self._checkpointer = connect(path, vfs=vfs)
         self._write_lock = threading.Lock()
         self._committed = threading.Condition()
         self._woken = False
@@ -212,10 +216,9 @@ class SqliteLog:
         return int(found) if found is not None else self._last_sequence + 1
 
     def checkpoint(self) -> None:
-        """Moves the WAL into the file as far as readers allow; for the checkpoint thread."""
-        with self._write_lock:
-            if not self._closed:
-                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        """Moves the WAL into the file as far as readers allow; for the maintenance thread. Writers go on meanwhile."""
+        with contextlib.suppress(apsw.BusyError):
+            self._checkpointer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def backup(self, target: Path) -> None:
         from springline.storage import backup_to
@@ -227,7 +230,7 @@ class SqliteLog:
             if self._closed:
                 return
             self._closed = True
-            for connection in [*self._reader_list, self._connection]:
+            for connection in [*self._reader_list, self._checkpointer, self._connection]:
                 connection.close()
         self.wake()
 

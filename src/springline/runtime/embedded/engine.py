@@ -6,6 +6,7 @@ time-outs; those are in ``loop``.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,10 @@ class Consumer(Protocol):
 
     def follow(self, connection: apsw.Connection, tick: Tick, cause: Cause, *, loading: bool) -> None:
         """Reads ``temp."d:relation"`` and brings its own state forward. The relation's table still holds its old rows."""
+        ...
+
+    def undo(self, tick: Tick) -> None:
+        """The tick was rolled back: what it changed in memory is taken back."""
         ...
 
 
@@ -94,7 +99,7 @@ class Engine:
         tick = Tick(self.resume.tick + 1)
         outcome = TickResult(tick, self.resume, results=results)
         applied: dict[str, SourceProgress] = {}
-        with self._relations.restored_on_error(), immediate(self._connection):
+        with self._undone_on_error(tick), immediate(self._connection):
             for part in _parts(transactions):
                 self._apply(part, tick, applied, outcome)
             for result in results:
@@ -123,6 +128,18 @@ class Engine:
         """Stops a view that cannot be maintained, so that the tick can run without it."""
         with immediate(self._connection):
             self._relations.stop_view(failure)
+
+    @contextlib.contextmanager
+    def _undone_on_error(self, tick: Tick) -> Iterator[None]:
+        """What is kept in memory follows the transaction when that is rolled back."""
+        try:
+            with self._relations.restored_on_error():
+                yield
+        except BaseException:
+            for consumers in self._consumers.values():
+                for consumer in consumers:
+                    consumer.undo(tick)
+            raise
 
     def _apply(
         self, part: _Part, tick: Tick, applied: dict[str, SourceProgress], outcome: TickResult
@@ -162,6 +179,7 @@ class Engine:
         active: set[str] = set()
         filled: list[str] = []
         for name, change in sorted(changes.items()):
+            self._set_aside(name, change.missing, tick)
             if not change:
                 continue
             mirror = relations.mirrors[name]
@@ -182,6 +200,18 @@ class Engine:
                     outcome.touched[view.name] = outcome.touched.get(view.name, 0) + count
         for name in filled:
             relations.clear(name)
+
+    def _set_aside(self, table: str, missing: Sequence[Key], tick: Tick) -> None:
+        """Rows whose unsent values nobody holds. While the table is loaded the snapshot brings them; otherwise they are dead letters."""
+        if not missing or self._relations.is_loading(table):
+            return
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO _dead_letters(what, name, key, reason, tick, at_us) VALUES ('row', ?, ?, ?, ?, ?)",
+            [
+                (table, repr(key), "an update without its large values, for a row that is not here", tick, time.time_ns() // 1_000)
+                for key in missing
+            ],
+        )
 
     def _read_delta(self, name: str, tick: Tick, cause: Cause, active: set[str], outcome: TickResult) -> None:
         """Lets everything that reads a relation see its delta, before the delta is applied."""

@@ -130,6 +130,9 @@ class Knowledge:
         for row in came:
             self._changed(connection, dict(zip(self._wanted, row, strict=True)), tick, cause, backfill=loading)
 
+    def undo(self, tick: Tick) -> None:
+        self.index.undo(tick)
+
     def publish(self, connection: apsw.Connection, tick: Tick, done: DocumentDone) -> None:
         """The document's new passages in, its old ones out. Ignored where its text has changed since."""
         name = self.definition.name

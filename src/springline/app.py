@@ -1,0 +1,214 @@
+"""The composition root: an application declared in a few lines, and the only module that names concrete parts."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, cast
+
+from springline.assistant.answer import Assistant
+from springline.assistant.base import Answer, AnswerEvent, AskRequest
+from springline.assistant.receipts import RECEIPTS
+from springline.context.definition import ContextDefinition, Passages, Rows
+from springline.context.knowledge import KnowledgeDefinition
+from springline.core.schema import TableSchema
+from springline.errors import ConfigurationError
+from springline.inference.base import ChatModel, Embedder
+from springline.runtime.embedded.catalog import ViewDefinition
+from springline.runtime.embedded.runtime import Definition, EmbeddedRuntime, Options
+from springline.settings import Settings
+from springline.sources.base import Source
+from springline.storage import DataFolder
+
+EmbedderChoice = Literal["auto", "local", "hashing"]
+
+
+def load_part(module: str, name: str, extra: str) -> Any:
+    """Imports one implementation; where its libraries are missing, says how to install them."""
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{name} needs a library that is not installed: {error.name}.",
+            hint=f'Install it with: pip install "springline[{extra}]"',
+        ) from error
+
+
+class App:
+    """An application: sources, views, knowledge bases and an assistant. Declaring connects to nothing.
+
+    ::
+
+        app = App("travel")
+        crm = app.postgres("crm", dsn="env:DATABASE_URL", tables=["customers", "bookings"])
+        app.folder("policies", "policies/")
+        app.view("trips", "SELECT b.id, b.customer_id, b.destination FROM crm.bookings b")
+        app.knowledge("handbook", over="policies.documents")
+        app.assistant(subject="customer", rows=[Rows("trips", subject_column="customer_id")], passages=["handbook"])
+
+    ``springline run app.py`` runs it; ``with app.start() as running:`` does so in Python.
+    """
+
+    def __init__(self, name: str, *, settings: Settings | None = None) -> None:
+        self.name = name
+        self.settings = settings or Settings.load()
+        self.sources: dict[str, Source] = {}
+        self.views: list[ViewDefinition] = []
+        self.knowledge_bases: list[tuple[KnowledgeDefinition, Embedder | EmbedderChoice | None]] = []
+        self.context: ContextDefinition | None = None
+        self._model: ChatModel | None = None
+
+    def source(self, source: Source) -> Source:
+        """Adds any object that implements ``sources.base.Source``."""
+        if source.name in self.sources:
+            raise ConfigurationError(f"Two sources are named {source.name!r}.", hint="Give each source its own name.")
+        if not source.name.isidentifier():
+            raise ConfigurationError(
+                f"{source.name!r} cannot name a source.", hint="Use letters, digits and underscores, a letter first."
+            )
+        self.sources[source.name] = source
+        return source
+
+    def postgres(self, name: str, dsn: str, *, tables: Sequence[str], **options: Any) -> Source:
+        """A PostgreSQL database, read by logical replication. ``dsn`` is a URI, ``key=value`` pairs, or ``env:NAME`` / ``file:PATH``.
+
+        Each table becomes the relation ``name.table``. Options: ``publication``, ``slot``, ``exclude``, ``mask``, ``chunk_rows``;
+        see ``sources.postgres.PostgresSource``.
+        """
+        make = load_part("springline.sources.postgres", "PostgresSource", "postgres")
+        return self.source(make(name, self.settings.reveal(dsn), tables=tables, **options))
+
+    def folder(self, name: str, path: str | Path, **options: Any) -> Source:
+        """A folder of documents: the relation ``name.documents``. Options: see ``sources.files.FolderSource``."""
+        make = load_part("springline.sources.files", "FolderSource", "files")
+        return self.source(make(name, Path(path), **options))
+
+    def view(self, name: str, sql: str, *, key: Sequence[str] | None = None) -> None:
+        """A view, kept equal to its SELECT. ``key`` is needed only where it cannot be inferred."""
+        self.views.append(ViewDefinition(name, sql, None if key is None else tuple(key)))
+
+    def knowledge(
+        self,
+        name: str,
+        *,
+        over: str | Source,
+        document: str = "document",
+        text: str = "content",
+        metadata: Sequence[str] = (),
+        embedder: Embedder | EmbedderChoice | None = None,
+    ) -> None:
+        """A knowledge base, kept equal to the documents in a relation; ``over`` is its name or a folder source.
+
+        ``document`` is the relation's key column, ``text`` the column with the document. ``embedder``: default from the settings.
+        """
+        relation = over if isinstance(over, str) else f"{over.name}.documents"
+        is_folder = relation.partition(".")[0] in {name for name, one in self.sources.items() if hasattr(one, "patterns")}
+        optional = dict(title="title", format="format", error="error", content_hash="content_hash") if is_folder else {}
+        definition = KnowledgeDefinition(name, relation, document, text, metadata=tuple(metadata), **optional)
+        self.knowledge_bases.append((definition, embedder))
+
+    def assistant(
+        self,
+        *,
+        subject: str,
+        rows: Sequence[Rows] = (),
+        passages: Sequence[Passages | str] = (),
+        model: ChatModel | None = None,
+        **options: Any,
+    ) -> None:
+        """The assistant and what it may be given: rows of views about the subject, and passages.
+
+        ``subject`` names its kind: questions are asked as ``customer:42``. Without ``model`` and without a model in the settings it
+        answers extractively. Options: see ``context.definition.ContextDefinition``.
+        """
+        parts = [*rows, *(Passages(one) if isinstance(one, str) else one for one in passages)]
+        self.context = ContextDefinition(subject_kind=subject, parts=tuple(parts), **options)
+        self._model = model
+
+    def definition(self) -> Definition:
+        """What the runtime is given. Loads the embedding models."""
+        shared: dict[str, Embedder] = {}
+        return Definition(
+            self.name,
+            tuple(self.sources.values()),
+            tuple(self.views),
+            tuple((one, self._embedder(choice, shared)) for one, choice in self.knowledge_bases),
+            (RECEIPTS,),
+        )
+
+    def start(self, *, data: Path | str | None = None, options: Options | None = None) -> Running:
+        """Runs the application in this process until ``stop``. Raises ConfigurationError, StateError, SourceError."""
+        from springline.language import LANGUAGE
+
+        folder = DataFolder(data or self.settings.data)
+        runtime = EmbeddedRuntime(self.definition(), folder, LANGUAGE, options or self.settings.runtime_options())
+        runtime.start()
+        return Running(self, runtime)
+
+    def chat_model(self) -> ChatModel | None:
+        """The model that answers; None means extractive answers."""
+        settings = self.settings
+        if self._model is not None or settings.model is None:
+            return self._model
+        make = load_part("springline.inference.openai_compatible", "OpenAICompatibleChat", "models")
+        key = settings.model_key.reveal() if settings.model_key else None
+        return make(settings.model, base_url=settings.model_url, api_key=key)
+
+    def _embedder(self, choice: Embedder | EmbedderChoice | None, shared: dict[str, Embedder]) -> Embedder:
+        chosen = choice or cast("EmbedderChoice", self.settings.embedder)
+        if not isinstance(chosen, str):
+            return chosen
+        if chosen not in shared:
+            shared[chosen] = _make_embedder(chosen)
+        return shared[chosen]
+
+
+def _make_embedder(choice: str) -> Embedder:
+    hashing = load_part("springline.inference.hashing", "HashingEmbedder", "files")
+    if choice == "hashing":
+        return hashing()
+    try:
+        return load_part("springline.inference.onnx_minilm", "MiniLmEmbedder", "local-models")()
+    except ConfigurationError:
+        if choice == "auto":
+            return hashing()
+        raise
+
+
+class Running:
+    """A running application. Thread-safe; implements ``serve.service.Service``."""
+
+    def __init__(self, app: App, runtime: EmbeddedRuntime) -> None:
+        self.app = app
+        self.runtime = runtime
+        self.model = app.chat_model()
+        definition = app.context or ContextDefinition(subject_kind="subject", parts=())
+        self._assistant = Assistant(runtime, definition, self.model, runtime)
+
+    @property
+    def name(self) -> str:
+        return self.app.name
+
+    def ask(self, request: AskRequest) -> Answer:
+        """Answers from one snapshot, and keeps the receipt. Raises NotFresh, ReadError."""
+        return self._assistant.ask(request)
+
+    def ask_stream(self, request: AskRequest) -> Iterator[AnswerEvent]:
+        return self._assistant.ask_stream(request)
+
+    def stop(self) -> None:
+        """Stops everything; idempotent."""
+        self.runtime.stop()
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+_ = (contextlib, threading, Mapping, TableSchema)
