@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,21 +19,25 @@ from springline.errors import ModelUnavailable
 Vectors = npt.NDArray[np.float32]
 """Shape ``(texts, dimensions)``, C-contiguous; every row has length 1."""
 
+_RETRY_AFTER: Final = "retry_after_s"
+
 TextRole = Literal["passage", "query"]
 """Some models put different words before what is stored and what is asked; the others ignore it."""
 
 
-class ModelBusy(ModelUnavailable):
-    """The provider asks to wait. ``retry_after_s``: for how long, None where it does not say."""
-
-    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.retry_after_s = retry_after_s
+def unavailable(
+    message: str, *, hint: str | None = None, retry_after_s: float | None = None
+) -> ModelUnavailable:
+    """The error to raise when a provider does not answer now. ``retry_after_s``: how long it asks to wait, None where it does not
+    say; :func:`retry_after_s` reads it."""
+    error = ModelUnavailable(message, hint=hint)
+    setattr(error, _RETRY_AFTER, retry_after_s)
+    return error
 
 
 def retry_after_s(error: ModelUnavailable) -> float | None:
     """How long the provider asked to wait, if it did."""
-    return error.retry_after_s if isinstance(error, ModelBusy) else None
+    return getattr(error, _RETRY_AFTER, None)
 
 
 class Embedder(Protocol):
