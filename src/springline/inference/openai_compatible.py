@@ -1,8 +1,9 @@
 """Embeddings and chat completions over the HTTP interface that OpenAI defined and many providers and servers offer.
 
 https://platform.openai.com/docs/api-reference (embeddings, chat completions, streaming by server-sent events). Nothing is retried here: errors
-are sorted into ModelUnavailable (time-outs, 408, 409, 425, 429, 5xx; with the wait that ``Retry-After`` asks for) and ModelRefused (everything
-else). The key is sent in one header and appears in no error, log or ``repr``.
+are sorted into ModelUnavailable and ModelRefused. Unavailable: no connection, time-outs, 408, 409, 425, 429, 5xx, with the wait that
+``Retry-After`` asks for; also a wrong key, a wrong model name or an empty account, which no input is to blame for: when they are put right,
+work goes on, and nothing went to the dead letters meanwhile. Refused: the other 4xx. The key is sent in one header and appears in no error, log or ``repr``.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from springline.inference.base import (
 
 _TRANSIENT: Final = frozenset({408, 409, 425, 429})
 _LONGEST_QUOTE = 300
+_ATTENTION_S: Final = 60.0
+"""How soon to try again where a person has to do something first."""
+
 _OUT_OF_CREDIT: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
@@ -79,7 +83,7 @@ class _Provider:
         return cast("dict[str, Any]", answer)
 
     def events(self, path: str, body: Mapping[str, object]) -> Iterator[dict[str, Any]]:
-        """The ``data:`` events of a streamed answer, up to ``[DONE]``. Raises ModelUnavailable where it ends before."""
+        """The ``data:`` events of a streamed answer; ``{"done": True}`` stands for ``[DONE]``, which not every server sends."""
         try:
             with self._client.stream("POST", path, json=body) as response:
                 if response.status_code >= 400:
@@ -90,11 +94,11 @@ class _Provider:
                         continue
                     data = line[5:].strip()
                     if data == "[DONE]":
+                        yield {"done": True}
                         return
                     yield self._event(data)
         except httpx.HTTPError as error:
             raise self._no_answer(error) from error
-        raise unavailable(f"{self._host} ended its answer before it was complete.")
 
     def _event(self, data: str) -> dict[str, Any]:
         try:
@@ -124,15 +128,14 @@ class _Provider:
         message, code = _error_of(response)
         text = f"{self._host} answered {status}: {self._quote(message)}"
         if status in (401, 403):
-            raise ModelRefused(text, hint="Check the API key and what it may do.")
+            raise unavailable(text, hint="Check the API key and what it may do.", retry_after_s=_ATTENTION_S)
         if code in _OUT_OF_CREDIT:
-            raise ModelRefused(text, hint="The account has no credit left; waiting does not help.")
+            raise unavailable(text, hint="The account has no credit left.", retry_after_s=_ATTENTION_S)
+        if status == 404:
+            hint = "Check the base URL (it usually ends with /v1) and the model's name."
+            raise unavailable(text, hint=hint, retry_after_s=_ATTENTION_S)
         if status in _TRANSIENT or status >= 500:
             raise unavailable(text, retry_after_s=parse_retry_after(response.headers, time.time()))
-        if status == 404:
-            raise ModelRefused(
-                text, hint="Check the base URL (it usually ends with /v1) and the model's name."
-            )
         raise ModelRefused(text)
 
     def _quote(self, text: str) -> str:
@@ -227,9 +230,11 @@ class OpenAiEmbedder:
         except (KeyError, TypeError, ValueError) as error:
             raise unavailable("The model's answer holds no vectors that can be read.") from error
         if matrix.shape != (len(texts), self.dimensions) or not np.isfinite(matrix).all():
-            raise ModelRefused(
-                f"Model {self._asked!r} answered vectors of shape {matrix.shape}, expected ({len(texts)}, {self.dimensions}).",
-                hint="Set the knowledge base's dimensions to what the model gives.",
+            got, expected = matrix.shape, (len(texts), self.dimensions)
+            raise unavailable(
+                f"Model {self._asked!r} answered vectors of shape {got}, expected {expected}.",
+                hint="Set the dimensions to what the model gives.",
+                retry_after_s=_ATTENTION_S,
             )
         return normalised(matrix)
 
@@ -265,11 +270,10 @@ class OpenAiChatModel:
             schema = {"name": "answer", "strict": True, "schema": dict(json_schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         answer = self._provider.post("chat/completions", body)
-        try:
-            choice = answer["choices"][0]
-            text = choice["message"]["content"] or ""
-        except (KeyError, IndexError, TypeError) as error:
-            raise unavailable("The model's answer holds no text.") from error
+        choice = _first_choice(answer)
+        if "message" not in choice:
+            raise unavailable("The model's answer holds no message.")
+        text = _mapping(choice["message"]).get("content") or ""
         finish = choice.get("finish_reason") or "stop"
         return Completion(str(text), str(answer.get("model") or self.model), _usage(answer), str(finish))
 
@@ -282,12 +286,14 @@ class OpenAiChatModel:
 
         def pieces() -> Iterator[str]:
             for event in self._provider.events("chat/completions", body):
-                seen.update({name: event[name] for name in ("model", "usage") if event.get(name)})
-                for choice in event.get("choices") or []:
-                    if choice.get("finish_reason"):
-                        seen["finish"] = choice["finish_reason"]
-                    if text := (choice.get("delta") or {}).get("content"):
-                        yield str(text)
+                seen.update({name: event[name] for name in ("model", "usage", "done") if event.get(name)})
+                choice = _first_choice(event)
+                if choice.get("finish_reason"):
+                    seen["finish"] = seen["done"] = choice["finish_reason"]
+                if text := _mapping(choice.get("delta")).get("content"):
+                    yield str(text)
+            if "done" not in seen:
+                raise unavailable("The model ended its answer before it was complete.")
 
         def finish(text: str) -> Completion:
             return Completion(
@@ -312,6 +318,15 @@ class OpenAiChatModel:
         self._provider.close()
 
 
+def _mapping(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _first_choice(answer: Mapping[str, Any]) -> dict[str, Any]:
+    choices = answer.get("choices")
+    return _mapping(cast("list[object]", choices)[0]) if isinstance(choices, list) and choices else {}
+
+
 def _usage(answer: Mapping[str, Any]) -> Usage:
-    usage = answer.get("usage") or {}
+    usage = _mapping(answer.get("usage"))
     return Usage(usage.get("prompt_tokens"), usage.get("completion_tokens"))
