@@ -73,7 +73,9 @@ class SequencePosition(Position):
         return str(self.number)
 
 
-KINDS: dict[str, type[Position]] = {kind.kind: kind for kind in (PostgresPosition, FolderPosition, SequencePosition)}
+KINDS: dict[str, type[Position]] = {
+    kind.kind: kind for kind in (PostgresPosition, FolderPosition, SequencePosition)
+}
 
 
 def position_to_text(position: Position) -> str:
@@ -85,7 +87,10 @@ def position_from_text(text: str) -> Position:
     kind, _, value = text.partition(":")
     if kind not in KINDS:
         raise ValueError(f"Unknown kind of position {kind!r} in {text!r}; known: {', '.join(sorted(KINDS))}.")
-    return KINDS[kind].from_text(value)
+    try:
+        return KINDS[kind].from_text(value)
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a position of kind {kind!r}: {error}") from error
 
 
 class PositionVector(Mapping[str, Position]):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from springline.core.types import SqlType, Stored, parse_type
 
@@ -53,7 +55,9 @@ class TableSchema:
     @property
     def key_indexes(self) -> tuple[int, ...]:
         """Where the key's columns stand in a row; all columns for a table without a key."""
-        return tuple(self._positions[name] for name in self.key) if self.key else tuple(range(len(self.columns)))
+        return (
+            tuple(self._positions[name] for name in self.key) if self.key else tuple(range(len(self.columns)))
+        )
 
     def index(self, name: str) -> int:
         return self._positions[name]
@@ -65,6 +69,7 @@ class TableSchema:
         return name in self._positions
 
     def to_json(self) -> dict[str, Any]:
+        """What any JSON writer can carry; the inverse of ``from_json``."""
         return {
             "name": self.name,
             "columns": [
@@ -73,7 +78,7 @@ class TableSchema:
                     "type": str(column.type),
                     "nullable": column.nullable,
                     "identity": column.identity,
-                    "initial": column.initial,
+                    "initial": _initial_to_json(column.initial),
                 }
                 for column in self.columns
             ],
@@ -91,10 +96,25 @@ class TableSchema:
                     type=parse_type(column["type"]),
                     nullable=column["nullable"],
                     identity=column["identity"],
-                    initial=column["initial"],
+                    initial=_initial_from_json(column["initial"]),
                 )
                 for column in data["columns"]
             ),
             key=tuple(data["key"]),
             comment=data.get("comment", ""),
         )
+
+
+def _initial_to_json(value: Stored) -> object:
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
+    return value
+
+
+def _initial_from_json(value: Any) -> Stored:
+    if isinstance(value, dict):
+        (form, text), *_ = cast("dict[str, str]", value).items()
+        return base64.b64decode(text) if form == "base64" else float(text)
+    return value

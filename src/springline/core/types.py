@@ -10,12 +10,12 @@ BOOLEAN             INTEGER 0 or 1
 SMALLINT INT BIGINT INTEGER
 FLOAT DOUBLE        REAL; infinities are REAL; NaN is the TEXT 'NaN' (sorts above every number,
                     as in PostgreSQL; SQLite would turn a REAL NaN into NULL)
-DECIMAL(p, s)       p <= 18: INTEGER scaled by 10**s; wider, or without p: canonical TEXT ('-12.50');
-                    NaN is the TEXT 'NaN'
+DECIMAL(p, s)       p <= 18: INTEGER scaled by 10**s; wider: canonical TEXT with s decimals ('-12.50');
+                    without p: TEXT as written, also 'Infinity'; NaN is the TEXT 'NaN'
 STRING              TEXT (also uuid, json, enums and every type without one of its own)
 BYTES               BLOB
 DATE                INTEGER days since 1970-01-01
-TIME                INTEGER microseconds since midnight
+TIME                INTEGER microseconds since midnight ('24:00:00' is 86,400,000,000)
 TIMESTAMP           INTEGER microseconds since 1970-01-01 00:00:00, no time zone
 TIMESTAMP_LTZ       INTEGER microseconds since the epoch, an instant
 ARRAY<t>            TEXT, a JSON array of *rendered* elements
@@ -32,9 +32,10 @@ import datetime as dt
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import Final, TypeAlias, TypeVar
+from decimal import ROUND_HALF_UP, Context, Decimal, DecimalException
+from typing import Final, TypeAlias, TypeVar, cast
 
 Stored: TypeAlias = int | float | str | bytes | None
 """A value as SQLite holds it."""
@@ -52,6 +53,13 @@ LARGEST_SCALED_PRECISION: Final = 18
 _EPOCH_DATE = dt.date(1970, 1, 1)
 _EPOCH = dt.datetime(1970, 1, 1)
 _MICROSECOND = dt.timedelta(microseconds=1)
+_DAY_US: Final = 86_400_000_000
+_CYCLE_DAYS: Final = 146_097
+_CYCLE_START: Final = (dt.date(2000, 1, 1) - _EPOCH_DATE).days
+_INTEGER_BITS: Final = {"SMALLINT": 15, "INT": 31, "BIGINT": 63}
+_SPECIAL_NUMBERS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
+_WIDE: Final = Context(prec=2_000)
+"""PostgreSQL's DECIMAL has up to 1,000 digits where it has a precision; Python's default context would round to 28."""
 
 SIMPLE_NAMES: Final = frozenset(
     "BOOLEAN SMALLINT INT BIGINT FLOAT DOUBLE STRING BYTES DATE TIME TIMESTAMP TIMESTAMP_LTZ".split()
@@ -77,7 +85,11 @@ class SqlType:
     @property
     def is_scaled(self) -> bool:
         """Whether this is a DECIMAL kept as a scaled integer."""
-        return self.name == "DECIMAL" and self.precision is not None and self.precision <= LARGEST_SCALED_PRECISION
+        return (
+            self.name == "DECIMAL"
+            and self.precision is not None
+            and self.precision <= LARGEST_SCALED_PRECISION
+        )
 
     @property
     def is_integer(self) -> bool:
@@ -140,86 +152,182 @@ def parse_type(text: str) -> SqlType:
 
 
 def store(value: object, type_: SqlType) -> Stored:
-    """The stored form of a Python value. Raises ``ValueError`` where the value is not of the type."""
+    """The stored form of a Python value, or of its rendered form. Raises ``ValueError`` where the value is not of the type."""
     if value is None:
         return None
     try:
         return _store(value, type_)
-    except (TypeError, ValueError, InvalidOperation, OverflowError) as error:
+    except (TypeError, ValueError, DecimalException, OverflowError) as error:
         raise ValueError(f"{value!r} is not a {type_}: {error}") from error
 
 
 def _store(value: object, type_: SqlType) -> Stored:
     match type_.name:
         case "BOOLEAN":
+            if value not in (0, 1):
+                raise ValueError("neither true nor false")
             return int(_expect(value, bool, int))
         case "SMALLINT" | "INT" | "BIGINT":
-            return int(_expect(value, int))
+            return _store_integer(value, type_)
         case "FLOAT" | "DOUBLE":
-            number = float(_expect(value, int, float, Decimal))
+            special = isinstance(value, str) and value in _SPECIAL_NUMBERS
+            number = float(_expect(value, str) if special else _expect(value, int, float, Decimal))
             return "NaN" if math.isnan(number) else number
         case "DECIMAL":
             return store_decimal(Decimal(str(value)), type_)
         case "BYTES":
+            if isinstance(value, str):
+                return base64.b64decode(value, validate=True)
             return bytes(_expect(value, bytes, bytearray, memoryview))
         case "ARRAY":
-            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+            return _store_array(value, type_)
         case "STRING":
-            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+            return _store_text(value)
+        case "DATE":
+            return _store_date(value)
+        case "TIME":
+            return _store_time(value)
         case _:
-            return _store_temporal(value, type_)
+            return _store_timestamp(value, zoned=type_.name == "TIMESTAMP_LTZ")
 
 
 def _expect(value: object, *kinds: type[_T]) -> _T:
-    if not isinstance(value, kinds):
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise TypeError(f"got {type(value).__name__}")
     return value
 
 
+def _store_integer(value: object, type_: SqlType) -> int:
+    number = int(_expect(value, int))
+    bits = _INTEGER_BITS[type_.name]
+    if not -(1 << bits) <= number < 1 << bits:
+        raise ValueError(f"out of range for {bits + 1} bits")
+    return number
+
+
 def store_decimal(number: Decimal, type_: SqlType) -> Stored:
+    """Rounds half away from zero to the type's scale, as Flink and PostgreSQL do. Raises ``ValueError`` on overflow.
+
+    A DECIMAL without a precision keeps its digits as they are written, trailing zeros included.
+    """
     if number.is_nan():
         return "NaN"
-    if not type_.is_scaled:
-        return format(number, "f")
-    return int(number.scaleb(type_.scale or 0).to_integral_value())
+    if type_.precision is None:
+        return format(abs(number) if number.is_zero() else number, "f")
+    if not number.is_finite():
+        raise ValueError("only a DECIMAL without a precision can be infinite")
+    scale = type_.scale or 0
+    unscaled = int(number.scaleb(scale, _WIDE).to_integral_value(ROUND_HALF_UP, _WIDE))
+    if abs(unscaled) >= 10**type_.precision:
+        raise ValueError("too many digits")
+    return unscaled if type_.is_scaled else format(Decimal(unscaled).scaleb(-scale, _WIDE), "f")
 
 
-def _store_temporal(value: object, type_: SqlType) -> Stored:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+def _store_text(value: object) -> str:
+    is_json = isinstance(value, dict | list | tuple | bool | int | float)
+    text = value if isinstance(value, str) else _as_json(cast("object", value)) if is_json else str(value)
+    if not text.isascii():
+        text.encode()  # half of a surrogate pair is text to Python, but neither to SQLite nor to JSON
+    return text
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _store_array(value: object, type_: SqlType) -> str:
     if isinstance(value, str):
-        value = _TEMPORAL_READERS[type_.name](value)
-    match type_.name, value:
-        case "DATE", dt.date():
-            return (value - _EPOCH_DATE).days
-        case "TIME", dt.time():
-            return ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
-        case "TIMESTAMP", dt.datetime():
-            return (value.replace(tzinfo=None) - _EPOCH) // _MICROSECOND
-        case "TIMESTAMP_LTZ", dt.datetime():
-            aware = value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
-            return (aware.astimezone(dt.UTC).replace(tzinfo=None) - _EPOCH) // _MICROSECOND
-        case _:
-            raise TypeError(f"got {type(value).__name__}")
+        if not isinstance(json.loads(value), list):
+            raise ValueError("not a JSON array")
+        return value
+    return _as_json(_rendered_elements(value, type_))
 
 
-_TEMPORAL_READERS = {
-    "DATE": dt.date.fromisoformat,
-    "TIME": dt.time.fromisoformat,
-    "TIMESTAMP": dt.datetime.fromisoformat,
-    "TIMESTAMP_LTZ": dt.datetime.fromisoformat,
-}
+def _rendered_elements(value: object, type_: SqlType) -> list[object]:
+    """Arrays of several dimensions are lists of lists of one element type, as in PostgreSQL."""
+    element = type_.element or STRING
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"got {type(value).__name__}")
+    rendered: list[object] = []
+    for item in cast("Sequence[object]", value):
+        if isinstance(item, list) and element.name != "ARRAY":
+            rendered.append(_rendered_elements(cast("object", item), type_))
+        else:
+            rendered.append(render(store(cast("object", item), element), element))
+    return rendered
+
+
+def _store_date(value: object) -> int:
+    if isinstance(value, str):
+        return _infinite(value) or _parse_date(value)
+    if isinstance(value, dt.datetime):
+        raise TypeError("got datetime")
+    return (value - _EPOCH_DATE).days if isinstance(value, dt.date) else _expect(value, int)
+
+
+def _store_time(value: object) -> int:
+    if isinstance(value, str):
+        if value in ("24:00", "24:00:00"):
+            return _DAY_US
+        value = dt.time.fromisoformat(value)
+    if isinstance(value, dt.time):
+        return ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
+    return _expect(value, int)
+
+
+def _store_timestamp(value: object, *, zoned: bool) -> int:
+    """A zone is dropped from a TIMESTAMP, as PostgreSQL does; a TIMESTAMP_LTZ without one is taken as UTC."""
+    if isinstance(value, str):
+        if (infinite := _infinite(value)) is not None:
+            return infinite
+        if (days := _far_date(re.split("[T ]", value)[0])) is not None:
+            return days * _DAY_US + _store_time(re.split("[T ]", value)[1].removesuffix("Z"))
+        value = dt.datetime.fromisoformat(value)
+    if isinstance(value, dt.datetime):
+        if zoned and value.tzinfo is not None:
+            value = value.astimezone(dt.UTC)
+        return (value.replace(tzinfo=None) - _EPOCH) // _MICROSECOND
+    return _expect(value, int)
+
+
+def _infinite(text: str) -> int | None:
+    return {"infinity": FOREVER, "-infinity": NEVER}.get(text)
+
+
+def _parse_date(text: str) -> int:
+    days = _far_date(text)
+    return days if days is not None else (dt.date.fromisoformat(text) - _EPOCH_DATE).days
+
+
+def _far_date(text: str) -> int | None:
+    """Days since 1970-01-01 of a date that Python's own cannot hold, in ISO 8601's expanded form (``+12013-02-08``, ``-0043-03-15``;
+    ``+0000`` is 1 BC); None for other texts."""
+    if not (found := re.fullmatch(r"([+-]\d{4,})-(\d\d)-(\d\d)", text)):
+        return None
+    year, month, day = (int(part) for part in found.groups())
+    cycles, year_in_cycle = divmod(year, 400)
+    # The Gregorian calendar repeats every 400 years; 2000 stands for 0, which is a leap year too.
+    return (dt.date(year_in_cycle + 2000, month, day) - _EPOCH_DATE).days + (cycles - 5) * _CYCLE_DAYS
+
+
+def _date_text(days: int) -> str:
+    """A date in ISO 8601, in its expanded form outside the years 1 to 9999."""
+    cycles, rest = divmod(days - _CYCLE_START, _CYCLE_DAYS)
+    date = _EPOCH_DATE + dt.timedelta(days=_CYCLE_START + rest)
+    year = date.year + cycles * 400
+    if 1 <= year <= 9999:
+        return f"{year:04d}-{date:%m-%d}"
+    return f"{year:+05d}-{date:%m-%d}"
 
 
 def load(stored: Stored, type_: SqlType) -> object:
     """The Python value of a stored one: bool, int, float, Decimal, str, bytes, date, time, datetime, list.
 
-    Infinite dates and timestamps come back as the strings ``infinity`` and ``-infinity``.
+    What Python's types cannot hold comes back as text: ``infinity`` and ``-infinity``, ``24:00:00``, and dates and
+    timestamps outside the years 1 to 9999, in ISO 8601's expanded form. ``store`` takes all of these.
     """
     if stored is None:
         return None
-    if type_.is_temporal and stored in (FOREVER, NEVER):
-        return "infinity" if stored == FOREVER else "-infinity"
     match type_.name:
         case "BOOLEAN":
             return bool(stored)
@@ -230,21 +338,50 @@ def load(stored: Stored, type_: SqlType) -> object:
                 return Decimal(stored).scaleb(-(type_.scale or 0))
             return Decimal(str(stored))
         case "ARRAY":
-            return json.loads(str(stored))
-        case "DATE":
-            return _EPOCH_DATE + dt.timedelta(days=int(stored))
-        case "TIME":
-            return (_EPOCH + int(stored) * _MICROSECOND).time()
-        case "TIMESTAMP":
-            return _EPOCH + int(stored) * _MICROSECOND
-        case "TIMESTAMP_LTZ":
-            return (_EPOCH + int(stored) * _MICROSECOND).replace(tzinfo=dt.UTC)
+            return _load_elements(json.loads(str(stored)), type_)
+        case "DATE" | "TIME" | "TIMESTAMP" | "TIMESTAMP_LTZ":
+            return _load_temporal(int(stored), type_)
         case _:
             return stored
 
 
+def _load_temporal(stored: int, type_: SqlType) -> object:
+    if stored in (FOREVER, NEVER):
+        return "infinity" if stored == FOREVER else "-infinity"
+    if type_.name == "TIME":
+        return "24:00:00" if stored == _DAY_US else (_EPOCH + stored * _MICROSECOND).time()
+    try:
+        if type_.name == "DATE":
+            return _EPOCH_DATE + dt.timedelta(days=stored)
+        moment = _EPOCH + dt.timedelta(microseconds=stored)
+        return moment.replace(tzinfo=dt.UTC) if type_.name == "TIMESTAMP_LTZ" else moment
+    except OverflowError:
+        if type_.name == "DATE":
+            return _date_text(stored)
+        days, microseconds = divmod(stored, _DAY_US)
+        zone = "Z" if type_.name == "TIMESTAMP_LTZ" else ""
+        return f"{_date_text(days)}T{_time_text((_EPOCH + microseconds * _MICROSECOND).time())}{zone}"
+
+
+def _load_elements(rendered: list[object], type_: SqlType) -> list[object]:
+    element = type_.element or STRING
+    loaded: list[object] = []
+    for item in rendered:
+        if isinstance(item, list) and element.name != "ARRAY":
+            loaded.append(_load_elements(cast("list[object]", item), type_))
+        else:
+            loaded.append(load(store(cast("object", item), element), element))
+    return loaded
+
+
+def _time_text(value: dt.time | dt.datetime) -> str:
+    return value.isoformat(timespec="microseconds" if value.microsecond else "seconds")
+
+
 def render(stored: Stored, type_: SqlType) -> object:
-    """A value that JSON can carry without loss: DECIMAL as text, BYTES as base64, temporals in ISO 8601."""
+    """A value that JSON can carry without loss: DECIMAL as text, BYTES as base64, temporals in ISO 8601, an ARRAY as a list of such."""
+    if type_.name == "ARRAY" and stored is not None:
+        return json.loads(str(stored))
     value = load(stored, type_)
     match value:
         case Decimal():
@@ -252,8 +389,10 @@ def render(stored: Stored, type_: SqlType) -> object:
         case bytes():
             return base64.b64encode(value).decode("ascii")
         case dt.datetime():
-            return value.isoformat(timespec="microseconds" if value.microsecond else "seconds").replace("+00:00", "Z")
-        case dt.date() | dt.time():
+            return _time_text(value).replace("+00:00", "Z")
+        case dt.time():
+            return _time_text(value)
+        case dt.date():
             return value.isoformat()
         case float() if not math.isfinite(value):
             return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")

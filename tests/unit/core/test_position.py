@@ -1,0 +1,87 @@
+"""Positions order within their kind, never across kinds, and read back from their text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from springline.core.position import (
+    FolderPosition,
+    Position,
+    PositionVector,
+    PostgresPosition,
+    SequencePosition,
+    position_from_text,
+    position_to_text,
+)
+
+numbers = st.integers(0, 2**64 - 1)
+positions = st.one_of(
+    numbers.map(PostgresPosition),
+    st.integers(0, 2**63).map(FolderPosition),
+    st.integers(0, 2**63).map(SequencePosition),
+)
+
+
+@given(positions)
+def test_a_position_reads_back_from_its_text(position: Position) -> None:
+    assert position_from_text(position_to_text(position)) == position
+
+
+@given(numbers, numbers)
+def test_postgres_positions_order_by_lsn_not_by_text(first: int, second: int) -> None:
+    assert (PostgresPosition(first) < PostgresPosition(second)) == (first < second)
+    assert PostgresPosition.from_text("0/FFFFFFFF") < PostgresPosition.from_text("1/0")
+    assert PostgresPosition.from_text("9/0") < PostgresPosition.from_text("10/0")
+
+
+def test_postgres_writes_it_the_same_way() -> None:
+    assert str(PostgresPosition(0x16B3748)) == "0/16B3748"
+    assert str(PostgresPosition(0xA_0000_0000)) == "A/0"
+
+
+def test_positions_of_two_kinds_are_never_compared() -> None:
+    with pytest.raises(TypeError):
+        _ = FolderPosition(1) < SequencePosition(2)  # type: ignore[operator]
+    assert FolderPosition(1) != SequencePosition(1)
+    with pytest.raises(TypeError):
+        PositionVector({"crm": FolderPosition(1)}).covers({"crm": SequencePosition(1)})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "16B3748", "kafka:1", "postgres:", "postgres:0", "postgres:x/y", "folder:one"]
+)
+def test_a_text_that_is_no_position_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="position"):
+        position_from_text(text)
+
+
+vectors = st.dictionaries(st.sampled_from(["crm", "shop", "hub"]), numbers.map(PostgresPosition)).map(
+    PositionVector
+)
+
+
+@given(vectors)
+def test_a_vector_reads_back_from_json(vector: PositionVector) -> None:
+    assert PositionVector.from_json(vector.to_json()) == vector
+
+
+@given(vectors, vectors)
+def test_covering_means_at_or_beyond_in_every_named_source(
+    one: PositionVector, other: PositionVector
+) -> None:
+    assert one.covers(one)
+    assert one.covers({})
+    assert one.covers(other) == all(source in one and one[source] >= other[source] for source in other)  # type: ignore[operator]
+    if one.covers(other) and other.covers(one):
+        assert one == other
+
+
+def test_advancing_leaves_the_old_vector_as_it_was() -> None:
+    before = PositionVector({"crm": PostgresPosition(1)})
+    after = before.with_position("crm", PostgresPosition(2)).with_position("shop", PostgresPosition(7))
+    assert before == {"crm": PostgresPosition(1)}
+    assert after.to_json() == {"crm": "postgres:0/2", "shop": "postgres:0/7"}
+    assert after.covers(before)
+    assert not before.covers(after)
