@@ -51,7 +51,9 @@ def test_the_document_lists_every_error_as_it_is() -> None:
         Documented(error.code, error.__name__, "yes" if error.transient else "no", str(error.exit_status))
         for error in all_error_types()
     ]
-    assert sorted(documented()) == sorted(actual)
+    assert sorted(set(documented()) - set(actual)) == [], "documented, but not so in the code"
+    assert sorted(set(actual) - set(documented())) == [], "not documented"
+    assert len(documented()) == len(set(documented()))
 
 
 def test_every_error_says_what_it_means() -> None:
