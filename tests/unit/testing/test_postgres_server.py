@@ -116,7 +116,7 @@ def test_settings_count_from_the_next_start(server: PostgresServer) -> None:
 
 def test_a_server_that_does_not_come_up_says_why(server: PostgresServer) -> None:
     server.settings["shared_buffers"] = "nonsense"
-    with pytest.raises(ConfigurationError, match="(?s)did not start.*shared_buffers"):
+    with pytest.raises(ConfigurationError, match=r"(?s)did not start.*shared_buffers"):
         server.start()
     assert not server.is_running()
     del server.settings["shared_buffers"]
