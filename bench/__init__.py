@@ -1,0 +1,1 @@
+"""Measurements. Figures depend on the machine; what is compared is measured in one run."""

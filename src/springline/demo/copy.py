@@ -1,0 +1,182 @@
+"""The twin's copy: the demo's database and documents, read anew as a batch job does, in the same engine.
+
+Each copy is an engine of its own on a database in memory: the rows of one REPEATABLE READ transaction go in as one tick, views are
+filled from them, documents are split and embedded (a passage that was embedded before is not paid for again). So the same
+assistant answers over it, and only the freshness differs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+import psycopg2
+
+from springline.context.knowledge import KnowledgeDefinition
+from springline.context.retrieve import Hit, embed_query, search
+from springline.core.change import Entry, load_entry, schema_entry
+from springline.core.position import PositionVector, PostgresPosition, Tick
+from springline.core.schema import Column, TableSchema
+from springline.core.types import STRING, store
+from springline.errors import NotFound, SourceUnavailable
+from springline.inference.base import Embedder, vector_to_bytes
+from springline.log.base import Logged
+from springline.operators.splitting import split
+from springline.runtime.base import Freshness, QueryResult
+from springline.runtime.embedded.catalog import Relations, ViewDefinition
+from springline.runtime.embedded.engine import Engine
+from springline.runtime.embedded.knowledge import DocumentDone, Knowledge, text_hash
+from springline.runtime.embedded.runtime import Language
+from springline.runtime.embedded.snapshot import EmbeddedSnapshot, Tools
+from springline.runtime.embedded.state import STATE_FORMAT, read_resume
+
+DOCUMENTS = "policies.documents"
+
+
+class CopySnapshot(EmbeddedSnapshot):
+    """A snapshot that never changes and may be read by several threads, one after the other."""
+
+    def __init__(self, connection: apsw.Connection, freshness: Freshness, tools: Tools) -> None:
+        super().__init__(connection, freshness, tools)
+        self._one_at_a_time = threading.Lock()
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None, limit: int | None = None) -> QueryResult:
+        with self._one_at_a_time:
+            return super().query(sql, parameters, limit)
+
+    def search(self, knowledge_base: str, text: str, *, limit: int = 8) -> Sequence[Any]:
+        with self._one_at_a_time:
+            return super().search(knowledge_base, text, limit=limit)
+
+
+class Copier:
+    """Makes copies. Used by the twin's thread."""
+
+    def __init__(
+        self,
+        dsn: str,
+        schemas: Sequence[TableSchema],
+        views: Sequence[ViewDefinition],
+        knowledge: KnowledgeDefinition,
+        embedder: Embedder,
+        documents: Path,
+        language: Language,
+    ) -> None:
+        self._dsn = dsn
+        self._schemas = schemas
+        self._views = views
+        self._definition = knowledge
+        self._embedder = embedder
+        self._documents = documents
+        self._language = language
+        self._vectors: dict[str, bytes] = {}
+        self._connection: Any = None
+
+    def copy(self) -> CopySnapshot:
+        """Reads everything now. Raises SourceUnavailable."""
+        began_us = time.time_ns() // 1_000
+        tables, position = self._read_tables()
+        documents = self._read_documents()
+        connection = apsw.Connection(":memory:", statementcachesize=300)
+        for migrate in STATE_FORMAT.migrations:
+            migrate(connection)
+        self._language.register(connection)
+        relations = Relations(connection, self._language.compile_view)
+        engine = Engine(connection, relations, read_resume(connection))
+        engine.install((), [*self._schemas, _document_schema()])
+        knowledge = Knowledge(self._definition, _document_schema(), self._embedder)
+        knowledge.create(connection)
+        engine.add_consumer(knowledge)
+        logged = Logged(1, self._schemas[0].name.split(".")[0], position, began_us, began_us, "copy", None, len(tables))
+        engine.run([(logged, [[*tables, *_document_entries(documents)]])])
+        engine.install(self._views, [*self._schemas, _document_schema()])
+        engine.run((), self._embedded(knowledge, documents))
+        freshness = Freshness("none", True, 0.0, PositionVector(), began_us)
+        tools = Tools(self._language.compile_query, lambda *asked: self._search(knowledge, *asked))
+        return CopySnapshot(connection, freshness, tools)
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _read_tables(self) -> tuple[list[Entry], PostgresPosition]:
+        try:
+            if self._connection is None:
+                self._connection = psycopg2.connect(self._dsn, application_name="springline-twin")
+                self._connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+                self._connection.set_client_encoding("UTF8")
+            with self._connection, self._connection.cursor() as cursor:
+                cursor.execute("SELECT pg_current_wal_lsn()::text")
+                position = PostgresPosition.from_text(cursor.fetchone()[0])
+                entries: list[Entry] = []
+                for schema in self._schemas:
+                    table = schema.name.split(".", 1)[1]
+                    names = ", ".join(f'"{name}"' for name in schema.names)
+                    cursor.execute(f"SELECT {names} FROM {table}")
+                    types = [column.type for column in schema.columns]
+                    entries += [schema_entry(schema)]
+                    entries += [
+                        ("r", schema.name, None, [store(value, type_) for value, type_ in zip(row, types, strict=True)])
+                        for row in cursor
+                    ]
+                    entries += [load_entry(schema.name, loading=False)]
+                return entries, position
+        except psycopg2.Error as error:
+            self.close()
+            raise SourceUnavailable(f"The twin cannot read the database: {str(error).strip()}") from error
+
+    def _read_documents(self) -> dict[str, str]:
+        return {
+            path.relative_to(self._documents).as_posix(): path.read_text(encoding="utf-8")
+            for path in sorted(self._documents.rglob("*.md"))
+            if not path.name.startswith(".")
+        }
+
+    def _embedded(self, knowledge: Knowledge, documents: Mapping[str, str]) -> list[DocumentDone]:
+        done: list[DocumentDone] = []
+        for name, text in documents.items():
+            passages = split(text, format="markdown", limits=self._definition.limits)
+            missing = {one.hash: one for one in passages if one.hash not in self._vectors}
+            if missing:
+                matrix = self._embedder.embed([one.model_input() for one in missing.values()])
+                self._vectors.update(
+                    {key: vector_to_bytes(row) for key, row in zip(missing, matrix, strict=True)}
+                )
+            vectors = {one.hash: self._vectors[one.hash] for one in passages}
+            done.append(DocumentDone(knowledge, name, text_hash(text), passages, vectors))
+        return done
+
+    def _search(
+        self, knowledge: Knowledge, snapshot: EmbeddedSnapshot, name: str, text: str, limit: int
+    ) -> Sequence[Hit]:
+        if name != self._definition.name:
+            raise NotFound(f"The twin has no knowledge base {name!r}.")
+        return search(
+            snapshot.connection,
+            knowledge.index,
+            self._embedder,
+            text,
+            kb=name,
+            k=limit,
+            tick=Tick(snapshot.tick),
+            query_vector=embed_query(self._embedder, text),
+        )
+
+
+def _document_schema() -> TableSchema:
+    columns = (Column("document", STRING, nullable=False), Column("content", STRING), Column("title", STRING))
+    return TableSchema(DOCUMENTS, columns, ("document",))
+
+
+def _document_entries(documents: Mapping[str, str]) -> list[Entry]:
+    rows: list[Entry] = [
+        ("r", DOCUMENTS, None, [name, text, text.partition("\n")[0].lstrip("# ").strip()])
+        for name, text in documents.items()
+    ]
+    return [schema_entry(_document_schema()), *rows, load_entry(DOCUMENTS, loading=False)]
