@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -50,15 +50,21 @@ class TwinForm(Form):
 class DemoAskForm(Form):
     question: str = Field(min_length=1, max_length=100_000)
     subject: str = Field(max_length=500)
-    sides: list[Literal["ours", "twin"]] = Field(default_factory=lambda: ["ours", "twin"], description="Whom to ask.")
+    sides: list[Literal["ours", "twin"]] = Field(
+        default_factory=lambda: ["ours", "twin"], description="Whom to ask."
+    )
 
 
 class SqlForm(Form):
-    sql: str = Field(min_length=1, max_length=1_000_000, description="Run as an ordinary client of the demo's database.")
+    sql: str = Field(
+        min_length=1, max_length=1_000_000, description="Run as an ordinary client of the demo's database."
+    )
 
 
 class PolicyForm(Form):
-    text: str = Field(max_length=20_000, description="Markdown of the visitor's own policy document; empty removes it.")
+    text: str = Field(
+        max_length=20_000, description="Markdown of the visitor's own policy document; empty removes it."
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,7 +112,9 @@ def router(demo: Demo, streams: sse.Streams | None = None) -> APIRouter:
     def state() -> dict[str, Any]:
         return demo.state()
 
-    @routes.get("/events", response_class=StreamingResponse, summary="The changing part of the state, twice a second")
+    @routes.get(
+        "/events", response_class=StreamingResponse, summary="The changing part of the state, twice a second"
+    )
     def events() -> StreamingResponse:
         open_streams = streams or sse.Streams(demo.limits.streams)
         return open_streams.respond(lambda: _events(demo, open_streams))
@@ -139,7 +147,9 @@ def _controls(routes: APIRouter, demo: Demo) -> None:
     def jump(form: JumpForm) -> dict[str, Any]:
         """What happens in between is committed at once, in order."""
         if form.to.tzinfo is None:
-            raise ConfigurationError("The moment has no time zone.", hint="Write it like 2013-02-08T15:00:00-05:00.")
+            raise ConfigurationError(
+                "The moment has no time zone.", hint="Write it like 2013-02-08T15:00:00-05:00."
+            )
         demo.stage.jump(form.to)
         return demo.live()
 
@@ -171,22 +181,29 @@ def _asking(routes: APIRouter, demo: Demo) -> None:
         truth: JsonObject = {"flights": [_flight(flight) for flight in after]}
         for side in form.sides:
             told = told_by(answers[side])
-            truth[side] = None if told is None else [plain(found) for found in judge(told, before, after).contradictions]
+            truth[side] = None if told is None else claims_against(told, before, after)
         return JSONResponse({**answers, "truth": truth})
+
+
+def claims_against(
+    told: Sequence[FlightStatus], before: Sequence[FlightStatus], after: Sequence[FlightStatus]
+) -> list[JsonObject]:
+    """What was told and is false. An answer need not name every flight, so silence about one is no claim."""
+    return [plain(found) for found in judge(told, before, after).contradictions if found.told is not None]
 
 
 def told_by(answer: JsonObject) -> tuple[FlightStatus, ...] | None:
     """The flight statuses among an answer's cited rows; None where it cites none, as it then claims nothing about them."""
     found: dict[str, FlightStatus] = {}
     for citation in answer.get("citations", ()):
-        columns = citation.get("columns") or {}
-        flight = columns.get("flight", columns.get("flight_code"))
-        if flight is not None and columns.get("status") is not None:
-            # The date makes the flight of one day another than that of the next, where the row has one.
-            day = columns.get("service_date", columns.get("flight_date"))
-            name = f"{flight} · {day}" if day is not None and "·" not in str(flight) else str(flight)
+        columns: JsonObject = citation.get("columns") or {}
+        # Only the view of a customer's own flights has this column; what else the answer offers is no claim about them.
+        name = columns.get("flight")
+        if name is not None and columns.get("status") is not None:
             delay = columns.get("delay_minutes")
-            found[name] = FlightStatus(name, str(columns["status"]), None if delay is None else int(delay))
+            found[name] = FlightStatus(
+                str(name), str(columns["status"]), None if delay is None else int(delay)
+            )
     return tuple(found.values()) or None
 
 
@@ -226,4 +243,7 @@ def _visitors(routes: APIRouter, demo: Demo) -> None:
     def policy(form: PolicyForm) -> dict[str, Any]:
         """Writes a Markdown file into the demo's documents folder; empty text removes it. Only while listening on loopback."""
         only_here()
-        return {"committed_at_us": demo.desk.write_policy(form.text), "returned_at_us": time.time_ns() // 1_000}
+        return {
+            "committed_at_us": demo.desk.write_policy(form.text),
+            "returned_at_us": time.time_ns() // 1_000,
+        }

@@ -91,5 +91,51 @@ FROM customers WHERE customer_id = %(customer)s""",
     examples=_blizzard_examples,
 )
 
-FLIGHT_SQL: Mapping[str, FlightSql] = {"blizzard": BLIZZARD}
+
+def _tau_examples(flights: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
+    for flight in flights[-1:]:
+        number, day = _literal(flight["flight_number"]), _literal(flight["flight_date"])
+        named = f"{flight['flight_number']} on {flight['flight_date']}"
+        for status, title in (
+            ("cancelled", "Cancel"),
+            ("delayed", "Delay"),
+            ("on time", "Put back on time:"),
+        ):
+            yield (
+                f"{title} {named}",
+                f"UPDATE flight_dates SET status = '{status}'\nWHERE flight_number = {number} AND flight_date = {day};",
+            )
+        yield (
+            f"Last two seats on {named}",
+            f"UPDATE cabins SET seats_available = 2\nWHERE flight_number = {number} AND flight_date = {day};",
+        )
+
+
+TAU_AIRLINE = FlightSql(
+    truth="""
+SELECT rf.flight_number || ' · ' || rf.flight_date AS flight, d.status, NULL AS delay_minutes, rf.flight_number,
+       rf.flight_date
+FROM reservations AS r
+JOIN reservation_flights AS rf ON rf.reservation_id = r.reservation_id
+JOIN flight_dates AS d ON d.flight_number = rf.flight_number AND d.flight_date = rf.flight_date
+WHERE r.user_id = %(customer)s
+ORDER BY rf.flight_date, rf.position""",
+    snapshot="SELECT flight, status FROM customer_flights WHERE user_id = :customer",
+    travellers="""
+SELECT DISTINCT r.user_id
+FROM reservations AS r
+JOIN reservation_flights AS rf ON rf.reservation_id = r.reservation_id
+WHERE rf.flight_date BETWEEN (%(now)s)::date AND (%(now)s)::date + 1""",
+    customers="""
+SELECT user_id AS subject, first_name || ' ' || last_name AS name, 'en' AS language
+FROM users
+WHERE user_id ILIKE %(pattern)s OR first_name || ' ' || last_name ILIKE %(pattern)s
+ORDER BY user_id LIMIT %(limit)s""",
+    customer="""
+SELECT user_id AS subject, first_name || ' ' || last_name AS name, 'en' AS language
+FROM users WHERE user_id = %(customer)s""",
+    examples=_tau_examples,
+)
+
+FLIGHT_SQL: Mapping[str, FlightSql] = {"blizzard": BLIZZARD, "tau-airline": TAU_AIRLINE}
 """By the scenario's name. ``customer_flights`` is a view of the demo's application."""

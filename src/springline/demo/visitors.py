@@ -41,9 +41,9 @@ def create_visitor(dsn: str, tables: Sequence[str]) -> str:
             cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (VISITOR,))
             verb = "ALTER" if cursor.fetchone() else "CREATE"
             cursor.execute(
-                composed.SQL(verb + " ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD {}").format(
-                    composed.Identifier(VISITOR), composed.Literal(password)
-                )
+                composed.SQL(
+                    verb + " ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD {}"
+                ).format(composed.Identifier(VISITOR), composed.Literal(password))
             )
             for table in tables:
                 cursor.execute(
@@ -99,7 +99,9 @@ class VisitorDesk:
             cursor.execute(self._sql.customer, {"customer": subject})
             rows = _dictionaries(cursor)
             if not rows:
-                raise NotFound(f"There is no customer {subject!r}.", hint="Search by a part of the id or name.")
+                raise NotFound(
+                    f"There is no customer {subject!r}.", hint="Search by a part of the id or name."
+                )
             cursor.execute(self._sql.truth, {"customer": subject})
             found = _dictionaries(cursor)
         flights = statuses(found)
@@ -137,7 +139,9 @@ class VisitorDesk:
             return time.time_ns() // 1_000
         # Written beside and renamed, so that no reader sees half of it.
         beside = self._documents / f".{POLICY_FILE}.{secrets.token_hex(4)}.tmp"
-        beside.write_text(text if text.lstrip().startswith("#") else f"# Your own policy\n\n{text}\n", encoding="utf-8")
+        beside.write_text(
+            text if text.lstrip().startswith("#") else f"# Your own policy\n\n{text}\n", encoding="utf-8"
+        )
         os.replace(beside, target)
         return time.time_ns() // 1_000
 

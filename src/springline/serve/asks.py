@@ -26,7 +26,11 @@ def router(service: Service, limits: Limits, streams: sse.Streams) -> APIRouter:
 
     # The response is rendered once, by the assistant; the model is there for the OpenAPI document.
     @routes.post(
-        "/ask", response_model=models.AnswerModel, responses=STREAM_RESPONSE, tags=["ask"], summary="Ask the assistant"
+        "/ask",
+        response_model=models.AnswerModel,
+        responses=STREAM_RESPONSE,
+        tags=["ask"],
+        summary="Ask the assistant",
     )
     def ask(form: models.AskForm) -> JSONResponse | StreamingResponse:
         """Answers from one snapshot, with citations and a receipt.

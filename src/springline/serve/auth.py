@@ -29,12 +29,13 @@ class Access:
     """Where the server listens and who may use it.
 
     ``token``: required of every request if set; must be set beyond loopback. ``hosts``: further names that clients may
-    use for this server, such as that of a reverse proxy.
+    use for this server, such as that of a reverse proxy. ``port``: with it, loopback requests must name this port too.
     """
 
     host: str = "127.0.0.1"
     token: str | None = None
     hosts: tuple[str, ...] = ()
+    port: int | None = None
 
     @property
     def is_loopback(self) -> bool:
@@ -45,7 +46,7 @@ class Access:
         if not self.is_loopback and not self.token:
             raise ConfigurationError(
                 f"Listening on {self.host} needs a token, because others can reach it.",
-                hint="Set SPRINGLINE_TOKEN (or token=\"env:NAME\"), or listen on 127.0.0.1.",
+                hint='Set SPRINGLINE_TOKEN (or token="env:NAME"), or listen on 127.0.0.1.',
             )
         if self.token is not None and len(self.token) < 16:
             raise ConfigurationError(
@@ -73,19 +74,35 @@ def host_name(header: str) -> str:
 
 def refuse(access: Access, method: str, path: str, headers: Mapping[str, str]) -> SpringlineError | None:
     """Why a request may not pass, or None. ``headers`` have lower-case names. Pure."""
-    return _refuse_host(access, headers) or _refuse_site(method, path, headers) or _refuse_token(access, path, headers)
+    return (
+        _refuse_host(access, headers)
+        or _refuse_site(method, path, headers)
+        or _refuse_token(access, path, headers)
+    )
 
 
 def _refuse_host(access: Access, headers: Mapping[str, str]) -> SpringlineError | None:
     name = host_name(headers.get("host", ""))
-    if access.is_loopback and access.token is None and ("x-forwarded-for" in headers or "forwarded" in headers):
+    if (
+        access.is_loopback
+        and access.token is None
+        and ("x-forwarded-for" in headers or "forwarded" in headers)
+    ):
         return CrossSite(
             "The request was forwarded by a proxy, but this server has no token and serves this machine only.",
             hint="Set SPRINGLINE_TOKEN before putting a proxy in front of it.",
         )
     known = {access.host.strip("[]").lower(), *(host.lower() for host in access.hosts)}
     if name in known or (access.is_loopback and name in LOOPBACK_NAMES):
-        return None
+        port = headers.get("host", "").rpartition(":")[2]
+        if (
+            access.port is None
+            or not access.is_loopback
+            or access.hosts
+            or port == str(access.port)
+            or not port.isdigit()
+        ):
+            return None
     # Beyond loopback the token protects: a page that rebinds its name does not have it.
     if not access.is_loopback and not access.hosts:
         return None
@@ -110,7 +127,10 @@ def _refuse_site(method: str, path: str, headers: Mapping[str, str]) -> Springli
     if method in ("POST", "PUT", "PATCH", "DELETE"):
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and (kind or headers.get("content-length", "0") != "0"):
-            return RequestInvalid(f"The body is {kind or 'of no stated type'}.", hint="Send JSON: Content-Type: application/json.")
+            return RequestInvalid(
+                f"The body is {kind or 'of no stated type'}.",
+                hint="Send JSON: Content-Type: application/json.",
+            )
     return None
 
 
@@ -171,7 +191,9 @@ class Gate:
                 return b"".join(parts)
 
     def _too_large(self) -> SpringlineError:
-        return RequestTooLarge(f"The body is larger than {self._body_bytes} bytes.", hint="Send less in one request.")
+        return RequestTooLarge(
+            f"The body is larger than {self._body_bytes} bytes.", hint="Send less in one request."
+        )
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

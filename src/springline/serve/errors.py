@@ -140,15 +140,23 @@ def _on_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first: Mapping[str, Any] = error.errors()[0]
     if first["type"] == "json_invalid":
-        return response(RequestInvalid("The body is not JSON.", hint=f"{first.get('ctx', {}).get('error', first['msg'])}."))
+        return response(
+            RequestInvalid(
+                "The body is not JSON.", hint=f"{first.get('ctx', {}).get('error', first['msg'])}."
+            )
+        )
     where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
     # Large or binary input is not repeated to the client.
     got = json.dumps(first.get("input"), default=str, ensure_ascii=False)
     shown = got if len(got) <= 80 else got[:77] + "…"
     more = len(error.errors()) - 1
-    also = "" if more == 0 else f" There {'is one more problem' if more == 1 else f'are {more} more problems'}."
+    also = (
+        "" if more == 0 else f" There {'is one more problem' if more == 1 else f'are {more} more problems'}."
+    )
     return response(
-        RequestInvalid(f"{where}: {first['msg']}; got {shown}.{also}", hint="The form is described at /v1/openapi.json.")
+        RequestInvalid(
+            f"{where}: {first['msg']}; got {shown}.{also}", hint="The form is described at /v1/openapi.json."
+        )
     )
 
 
@@ -156,7 +164,8 @@ def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if error.status_code in (404, 405):
         found = UnknownRoute(
-            f"There is no {request.method} {request.url.path}.", hint="The endpoints are listed at /v1/openapi.json."
+            f"There is no {request.method} {request.url.path}.",
+            hint="The endpoints are listed at /v1/openapi.json.",
         )
         shown = response(found)
         shown.status_code = error.status_code

@@ -33,7 +33,9 @@ def merge(earlier: JsonObject | None, notice: TickNotice) -> JsonObject:
     touched = dict(earlier["touched"])
     for relation, rows in notice.touched.items():
         touched[relation] = touched.get(relation, 0) + rows
-    commits = [c for c in (earlier["newest_source_commit_us"], notice.newest_source_commit_us) if c is not None]
+    commits = [
+        c for c in (earlier["newest_source_commit_us"], notice.newest_source_commit_us) if c is not None
+    ]
     return {
         **later,
         "ticks": earlier["ticks"] + 1,
@@ -60,7 +62,9 @@ class Feed:
     ``extras`` are further parts sent with each status, by event name: functions that must be quick.
     """
 
-    def __init__(self, service: Service, extras: Mapping[str, Callable[[], JsonObject]] | None = None) -> None:
+    def __init__(
+        self, service: Service, extras: Mapping[str, Callable[[], JsonObject]] | None = None
+    ) -> None:
         self._service = service
         self._parts: dict[str, Callable[[], JsonObject]] = {
             "status": lambda: status_json(service.runtime.status()),
@@ -92,7 +96,9 @@ class Feed:
                 idle_s = 0.0
                 for name, data in self._take(mailbox):
                     identifier = data["tick"] if name == "tick" else None
-                    yield sse.event(name, {**data, "sent_at_us": time.time_ns() // 1_000}, identifier=identifier)
+                    yield sse.event(
+                        name, {**data, "sent_at_us": time.time_ns() // 1_000}, identifier=identifier
+                    )
                 await asyncio.sleep(SHORTEST_GAP_S)
         finally:
             self._remove(mailbox)
@@ -112,7 +118,9 @@ class Feed:
             if self._stop is None:
                 self._stop = threading.Event()
                 for work in (self._read_ticks, self._read_parts):
-                    threading.Thread(target=work, args=(self._stop,), name="springline-feed", daemon=True).start()
+                    threading.Thread(
+                        target=work, args=(self._stop,), name="springline-feed", daemon=True
+                    ).start()
 
     def _remove(self, mailbox: Mailbox) -> None:
         with self._lock:

@@ -22,17 +22,26 @@ GATHER_S = 0.005
 """Changes of one tick that arrive within this time are sent as one event."""
 
 STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    200: {
+        "description": "Server-sent events.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
 }
 
 
 def router(service: Service, feed: Feed, streams: sse.Streams) -> APIRouter:
     routes = APIRouter(prefix="/v1")
 
-    @routes.get("/changes", responses=STREAM, response_class=StreamingResponse, tags=["feeds"], summary="Live changes")
+    @routes.get(
+        "/changes", responses=STREAM, response_class=StreamingResponse, tags=["feeds"], summary="Live changes"
+    )
     def changes(
-        relation: Annotated[list[str], Query(max_length=100, description="Tables and views; repeat for several.")],
-        last_event_id: Annotated[str | None, Header(description="The last `id` received, to continue there.")] = None,
+        relation: Annotated[
+            list[str], Query(max_length=100, description="Tables and views; repeat for several.")
+        ],
+        last_event_id: Annotated[
+            str | None, Header(description="The last `id` received, to continue there.")
+        ] = None,
     ) -> StreamingResponse:
         """Changes from now on. Event `changes`: `{"tick", "changes": [{"relation", "weight": 1 | -1, "row"}]}`; a tick may come
         in several. Event `complete`, which carries the `id`: everything up to this tick was sent. Event `reset`: changes were
@@ -42,7 +51,13 @@ def router(service: Service, feed: Feed, streams: sse.Streams) -> APIRouter:
         since = _since(last_event_id)
         return streams.respond(lambda: change_events(service, relation, since, streams.stopping))
 
-    @routes.get("/events", responses=STREAM, response_class=StreamingResponse, tags=["feeds"], summary="The page's events")
+    @routes.get(
+        "/events",
+        responses=STREAM,
+        response_class=StreamingResponse,
+        tags=["feeds"],
+        summary="The page's events",
+    )
     def events() -> StreamingResponse:
         """Event `status` at once and every 500 ms; event `tick` after ticks, merged to at most 30 a second."""
         return streams.respond(lambda: feed.events(streams.stopping))
@@ -55,7 +70,8 @@ def _since(last_event_id: str | None) -> int | None:
         return None
     if not last_event_id.isdigit():
         raise RequestInvalid(
-            f"Last-Event-ID is {last_event_id[:40]!r}, not a tick.", hint="Send the last `id` of this stream, or none."
+            f"Last-Event-ID is {last_event_id[:40]!r}, not a tick.",
+            hint="Send the last `id` of this stream, or none.",
         )
     return int(last_event_id)
 
@@ -100,7 +116,9 @@ async def change_events(
                 return
             if resuming:
                 resuming = False
-                if change is not None or not await asyncio.to_thread(unbroken, service, relations, since or 0):
+                if change is not None or not await asyncio.to_thread(
+                    unbroken, service, relations, since or 0
+                ):
                     yield sse.event("reset", {"reason": f"Changes after tick {since} were missed."})
             if gathered and (change is None or change.tick != gathered[0].tick):
                 yield _changes(gathered)
@@ -120,4 +138,6 @@ async def change_events(
 
 
 def _changes(gathered: Sequence[RelationChange]) -> bytes:
-    return sse.event("changes", {"tick": gathered[0].tick, "changes": [change_json(change) for change in gathered]})
+    return sse.event(
+        "changes", {"tick": gathered[0].tick, "changes": [change_json(change) for change in gathered]}
+    )

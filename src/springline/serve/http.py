@@ -21,7 +21,9 @@ DESCRIPTION = """Fresh context for language models, and answers that say how old
 Every error has one shape: `code` (stable), `message`, `hint` (what to do next) and `transient` (whether to try again).
 Every read states its positions; with `require: now` it reflects every change committed in the sources before the request."""
 
-ERRORS: dict[int | str, dict[str, Any]] = {"default": {"model": models.ErrorModel, "description": "Any failure."}}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    "default": {"model": models.ErrorModel, "description": "Any failure."}
+}
 
 
 def create_app(
@@ -84,7 +86,10 @@ def _operations(service: Service, requests: metrics.RequestMetrics, streams: Str
             raise NotReady(f"The runtime is {status.state}.", hint="Try again, or look at /v1/status.")
         loading = [relation.name for relation in status.relations if relation.state == "loading"]
         if loading:
-            raise NotReady(f"{len(loading)} tables are loading, {loading[0]!r} among them.", hint="Try again in a moment.")
+            raise NotReady(
+                f"{len(loading)} tables are loading, {loading[0]!r} among them.",
+                hint="Try again in a moment.",
+            )
         return {"ready": True, "tick": status.tick}
 
     @routes.get("/metrics", response_class=PlainTextResponse, summary="Metrics for Prometheus")

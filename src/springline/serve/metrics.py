@@ -90,30 +90,54 @@ class Measure:
 def status_lines(status: Status) -> list[str]:
     """The pipeline's metrics."""
     lines = [
-        *_family("springline_up", "gauge", "1 while the runtime is running.", [("", {}, float(status.state == "running"))]),
+        *_family(
+            "springline_up",
+            "gauge",
+            "1 while the runtime is running.",
+            [("", {}, float(status.state == "running"))],
+        ),
         *_family("springline_tick", "counter", "Number of the last tick.", [("", {}, status.tick)]),
         *_family("springline_changes_total", "counter", "Changes applied.", [("", {}, status.changes_total)]),
         *_family(
             "springline_commit_to_visible_seconds",
             "gauge",
             "From the source's commit to the tick's, over the last minute.",
-            (("", {"quantile": name}, value / 1_000) for name, value in sorted(status.commit_to_visible_ms.items())),
+            (
+                ("", {"quantile": name}, value / 1_000)
+                for name, value in sorted(status.commit_to_visible_ms.items())
+            ),
         ),
         *_family(
             "springline_file_bytes",
             "gauge",
             "Size of the files of the data folder.",
-            (("", {"file": n}, v) for n, v in (("log", status.log_bytes), ("state", status.state_bytes), ("wal", status.wal_bytes))),
+            (
+                ("", {"file": n}, v)
+                for n, v in (
+                    ("log", status.log_bytes),
+                    ("state", status.state_bytes),
+                    ("wal", status.wal_bytes),
+                )
+            ),
         ),
         *_family("springline_dead_letters", "gauge", "Dead letters.", [("", {}, status.dead_letters)]),
         *_family("springline_errors", "gauge", "Errors shown in the status.", [("", {}, len(status.errors))]),
     ]
-    for name, help_text, value in (
-        ("rows", "Rows of a table or view.", lambda r: r.rows),  # type: ignore[misc]
-        ("live", "1 while a relation is live, 0 while it loads or is stopped.", lambda r: float(r.state == "live")),  # type: ignore[misc]
-    ):
-        samples = [("", {"relation": r.name, "kind": r.kind}, value(r)) for r in status.relations]  # type: ignore[misc]
-        lines += _family(f"springline_relation_{name}", "gauge", help_text, samples)  # type: ignore[arg-type]
+    labels = [{"relation": relation.name, "kind": relation.kind} for relation in status.relations]
+    rows = [
+        ("", label, float(relation.rows)) for label, relation in zip(labels, status.relations, strict=True)
+    ]
+    live = [
+        ("", label, float(relation.state == "live"))
+        for label, relation in zip(labels, status.relations, strict=True)
+    ]
+    lines += _family("springline_relation_rows", "gauge", "Rows of a table or view.", rows)
+    lines += _family(
+        "springline_relation_live",
+        "gauge",
+        "1 while a relation is live, 0 while it loads or is stopped.",
+        live,
+    )
     return [*lines, *_source_lines(status), *_knowledge_lines(status)]
 
 
@@ -159,7 +183,8 @@ def _labels(labels: dict[str, str]) -> str:
     if not labels:
         return ""
     escaped = (
-        (name, value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")) for name, value in labels.items()
+        (name, value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n"))
+        for name, value in labels.items()
     )
     return "{" + ",".join(f'{name}="{value}"' for name, value in escaped) + "}"
 

@@ -18,27 +18,44 @@ class Form(BaseModel):
 
 RequireField = Annotated[
     Require,
-    Field(description="now: reflect every change committed in the sources before this request. none: take what is there."),
+    Field(
+        description="now: reflect every change committed in the sources before this request. none: take what is there."
+    ),
 ]
-DeadlineField = Annotated[float, Field(gt=0, le=60_000, description="How long the recency barrier may wait, in milliseconds.")]
+DeadlineField = Annotated[
+    float, Field(gt=0, le=60_000, description="How long the recency barrier may wait, in milliseconds.")
+]
 OnMissField = Annotated[
-    OnMiss, Field(description="When the deadline is missed: refuse the request, or answer and state how old each part is.")
+    OnMiss,
+    Field(
+        description="When the deadline is missed: refuse the request, or answer and state how old each part is."
+    ),
 ]
 
 
 class AskForm(Form):
-    question: str = Field(min_length=1, max_length=100_000, description="In any language.", examples=["Is my flight cancelled?"])
-    subject: str | None = Field(None, max_length=500, description="Who asks: the key of the subject, such as a customer id.")
+    question: str = Field(
+        min_length=1, max_length=100_000, description="In any language.", examples=["Is my flight cancelled?"]
+    )
+    subject: str | None = Field(
+        None, max_length=500, description="Who asks: the key of the subject, such as a customer id."
+    )
     require: RequireField = "now"
     deadline_ms: DeadlineField = 2_000
     on_miss: OnMissField = "refuse"
-    language: str | None = Field(None, max_length=20, description="Answer in this language; default: the question's.")
-    stream: bool = Field(False, description="Answer as server-sent events: `token` …, then `answer`; `error` on failure.")
+    language: str | None = Field(
+        None, max_length=20, description="Answer in this language; default: the question's."
+    )
+    stream: bool = Field(
+        False, description="Answer as server-sent events: `token` …, then `answer`; `error` on failure."
+    )
 
 
 class QueryForm(Form):
     sql: str = Field(min_length=1, max_length=1_000_000, description="One SELECT over tables and views.")
-    parameters: dict[str, Any] = Field(default_factory=dict, description="Values for `:name` in the statement.")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="Values for `:name` in the statement."
+    )
     require: RequireField = "none"
     deadline_ms: DeadlineField = 2_000
     on_miss: OnMissField = "refuse"
@@ -67,7 +84,9 @@ class FreshnessModel(BaseModel):
     require: Require
     met: bool = Field(description="Whether the barrier was reached in time.")
     waited_ms: float
-    missing: list[str] = Field(default_factory=list[str], description="Sources that were not reached in time.")
+    missing: list[str] = Field(
+        default_factory=list[str], description="Sources that were not reached in time."
+    )
 
 
 class AgeModel(BaseModel):
@@ -98,7 +117,9 @@ class CitationModel(BaseModel):
     source: str
     position: str | None = None
     age_ms: float | None = Field(None, description="How long ago this was known to be current.")
-    changed_at: str | None = Field(None, description="When it last changed in the source, where the source tells.")
+    changed_at: str | None = Field(
+        None, description="When it last changed in the source, where the source tells."
+    )
     badges: dict[str, Literal["recorded", "modelled", "generated"]] = Field(
         default_factory=dict[str, Literal["recorded", "modelled", "generated"]]
     )

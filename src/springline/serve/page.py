@@ -34,7 +34,7 @@ def install(app: FastAPI, service: Service, limits: Limits, features: Sequence[s
 
     @routes.get("/v1/ui", response_model=models.PageFeatures, tags=["operate"], summary="What the page shows")
     def ui() -> JsonObject:
-        """`features`: `ask`, `pipeline`, `tables`; a demo adds `storm`."""
+        """`features`: `ask`, `pipeline`, `tables`; a demo adds `demo`."""
         assistant = service.assistant()
         return {
             "name": service.name,

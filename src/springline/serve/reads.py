@@ -16,7 +16,9 @@ from springline.serve.errors import RequestInvalid, RequestTooLarge
 from springline.serve.render import freshness_json, plain, schema_json, snapshot_json, status_json
 from springline.serve.service import JsonObject, Limits, Service
 
-RelationName = Annotated[str, Path(max_length=500, description="Name of a table or view.", examples=["airline.flights"])]
+RelationName = Annotated[
+    str, Path(max_length=500, description="Name of a table or view.", examples=["airline.flights"])
+]
 ReceiptId = Annotated[str, Path(max_length=200, description="The receipt's id, as an answer states it.")]
 
 
@@ -29,7 +31,9 @@ def router(service: Service, limits: Limits) -> APIRouter:
         """Reads tables and views at one tick. With `require: now` every change committed before is in the result."""
         bound("sql", form.sql, limits.sql_characters)
         bound_number("limit", form.limit, limits.rows)
-        with service.runtime.read(require=form.require, deadline_ms=form.deadline_ms, on_miss=form.on_miss) as snapshot:
+        with service.runtime.read(
+            require=form.require, deadline_ms=form.deadline_ms, on_miss=form.on_miss
+        ) as snapshot:
             # One row more than asked for tells whether there are more.
             result = snapshot.query(form.sql, form.parameters, limit=form.limit + 1)
             return {
@@ -41,12 +45,16 @@ def router(service: Service, limits: Limits) -> APIRouter:
                 "freshness": freshness_json(snapshot.freshness),
             }
 
-    @routes.post("/search", response_model=models.SearchAnswer, tags=["read"], summary="Search a knowledge base")
+    @routes.post(
+        "/search", response_model=models.SearchAnswer, tags=["read"], summary="Search a knowledge base"
+    )
     def search(form: models.SearchForm) -> JsonObject:
         """Hybrid search (vectors and full text) at one tick."""
         bound("text", form.text, limits.question_characters)
         bound_number("limit", form.limit, limits.passages)
-        with service.runtime.read(require=form.require, deadline_ms=form.deadline_ms, on_miss=form.on_miss) as snapshot:
+        with service.runtime.read(
+            require=form.require, deadline_ms=form.deadline_ms, on_miss=form.on_miss
+        ) as snapshot:
             hits = snapshot.search(form.knowledge_base, form.text, limit=form.limit)
             return {
                 "hits": [plain(hit) for hit in hits],
@@ -69,15 +77,21 @@ def _relations(routes: APIRouter, service: Service, limits: Limits) -> None:
     def relations() -> JsonObject:
         schemas, status = service.runtime.schemas(), service.runtime.status()
         listed = [
-            {**plain(found), **schema_json(schemas[found.name])} for found in status.relations if found.name in schemas
+            {**plain(found), **schema_json(schemas[found.name])}
+            for found in status.relations
+            if found.name in schemas
         ]
         return {"relations": listed, "tick": status.tick}
 
-    @routes.get("/relations/{name}", response_model=models.RelationPage, tags=["read"], summary="Rows, page by page")
+    @routes.get(
+        "/relations/{name}", response_model=models.RelationPage, tags=["read"], summary="Rows, page by page"
+    )
     def relation(
         name: RelationName,
         limit: Annotated[int, Query(ge=1, le=100_000, description="Rows of a page.")] = 50,
-        after: Annotated[str | None, Query(max_length=4_000, description="`next` of the page before.")] = None,
+        after: Annotated[
+            str | None, Query(max_length=4_000, description="`next` of the page before.")
+        ] = None,
     ) -> JsonObject:
         """Pages follow the key, so rows that come and go between two pages never repeat or hide others."""
         bound_number("limit", limit, limits.rows)
@@ -94,7 +108,12 @@ def _relations(routes: APIRouter, service: Service, limits: Limits) -> None:
                 "snapshot": snapshot_json(snapshot),
             }
 
-    @routes.get("/explain/{view}", response_model=models.Explanation, tags=["operate"], summary="How a view is maintained")
+    @routes.get(
+        "/explain/{view}",
+        response_model=models.Explanation,
+        tags=["operate"],
+        summary="How a view is maintained",
+    )
     def explain(view: RelationName) -> JsonObject:
         """Each operator of the view with its level: delta, group or full."""
         return {"view": view, "text": service.runtime.explain(view)}
@@ -106,7 +125,10 @@ def _receipts(routes: APIRouter, service: Service) -> None:
         return service.receipt(receipt_id)
 
     @routes.post(
-        "/receipts/{receipt_id}/verify", response_model=models.Verification, tags=["prove"], summary="Rebuild the context"
+        "/receipts/{receipt_id}/verify",
+        response_model=models.Verification,
+        tags=["prove"],
+        summary="Rebuild the context",
     )
     def verify(receipt_id: ReceiptId) -> JsonObject:
         """Rebuilds the context of the answer from the log and compares it with what the receipt says."""
@@ -124,12 +146,17 @@ def find_schema(service: Service, name: str) -> TableSchema:
 
 def bound(field: str, text: str, characters: int) -> None:
     if len(text) > characters:
-        raise RequestTooLarge(f"{field} has {len(text)} characters; the most is {characters}.", hint="Send a shorter text.")
+        raise RequestTooLarge(
+            f"{field} has {len(text)} characters; the most is {characters}.", hint="Send a shorter text."
+        )
 
 
 def bound_number(field: str, number: float, most: float) -> None:
     if number > most:
-        raise RequestInvalid(f"{field} is {number}; the most is {most}.", hint="Read page by page, or raise the server's limit.")
+        raise RequestInvalid(
+            f"{field} is {number}; the most is {most}.",
+            hint="Read page by page, or raise the server's limit.",
+        )
 
 
 def quote(name: str) -> str:
@@ -170,5 +197,6 @@ def read_cursor(schema: TableSchema, after: str | None) -> list[object] | None:
         return [load(store(value, type_), type_) for value, type_ in zip(values, types, strict=True)]
     except (ValueError, TypeError) as error:
         raise RequestInvalid(
-            f"`after` is not a cursor of {schema.name!r}: {error}.", hint="Pass the `next` of the page before, unchanged."
+            f"`after` is not a cursor of {schema.name!r}: {error}.",
+            hint="Pass the `next` of the page before, unchanged.",
         ) from error

@@ -99,7 +99,8 @@ def schema_json(schema: TableSchema) -> JsonObject:
     return {
         "name": schema.name,
         "columns": [
-            {"name": column.name, "type": str(column.type), "nullable": column.nullable} for column in schema.columns
+            {"name": column.name, "type": str(column.type), "nullable": column.nullable}
+            for column in schema.columns
         ],
         "key": list(schema.key),
         "comment": schema.comment,

@@ -21,7 +21,8 @@ def bind(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, OverflowError) as error:
         raise ConfigurationError(
-            f"Cannot listen on {host!r} port {port}: {error}.", hint="Use 127.0.0.1 or an address of this machine."
+            f"Cannot listen on {host!r} port {port}: {error}.",
+            hint="Use 127.0.0.1 or an address of this machine.",
         ) from error
     listener = socket.socket(family, kind, protocol)
     # A stopped server's port is free at once; a running server's is still refused.
@@ -43,10 +44,12 @@ def _cannot_listen(error: OSError, host: str, port: int) -> ConfigurationError:
         )
     if error.errno == errno.EACCES:
         return ConfigurationError(
-            f"Port {port} on {host} may only be opened by root.", hint="Choose a port from 1024 up with --port."
+            f"Port {port} on {host} may only be opened by root.",
+            hint="Choose a port from 1024 up with --port.",
         )
     return ConfigurationError(
-        f"Cannot listen on {host} port {port}: {error.strerror}.", hint="Use 127.0.0.1 or an address of this machine."
+        f"Cannot listen on {host} port {port}: {error.strerror}.",
+        hint="Use 127.0.0.1 or an address of this machine.",
     )
 
 
@@ -87,7 +90,9 @@ class Server:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._server.started:
             if self._failure is not None or not self._thread.is_alive() or time.monotonic() > deadline:
-                raise ConfigurationError(f"The HTTP server did not start: {self._failure or 'no reason given'}.")
+                raise ConfigurationError(
+                    f"The HTTP server did not start: {self._failure or 'no reason given'}."
+                )
             time.sleep(0.005)
 
     def _run(self) -> None:

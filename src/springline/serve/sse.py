@@ -50,7 +50,9 @@ class Streams:
         """A response of the events that ``make()`` yields. Raises TooManyStreams."""
         with self._lock:
             if self._open >= self._limit:
-                raise TooManyStreams(f"{self._limit} event streams are open already.", hint="Close one, or raise the limit.")
+                raise TooManyStreams(
+                    f"{self._limit} event streams are open already.", hint="Close one, or raise the limit."
+                )
         return StreamingResponse(self._run(make), media_type="text/event-stream", headers=HEADERS)
 
     async def _run(self, make: Callable[[], AsyncIterator[bytes]]) -> AsyncIterator[bytes]:

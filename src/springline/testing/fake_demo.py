@@ -6,7 +6,6 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from springline.core.position import PositionVector
 from springline.demo import api
@@ -34,7 +33,9 @@ class FakeTruth:
 
     def flight_statuses(self, customer: str) -> tuple[FlightStatus, ...]:
         with self._runtime.lock:
-            rows = self._runtime.source.execute(f"{fake_world.VIEW} WHERE b.customer_id = ?", (customer,)).fetchall()
+            rows = self._runtime.source.execute(
+                f"{fake_world.VIEW} WHERE b.customer_id = ?", (customer,)
+            ).fetchall()
         return statuses([dict(row) for row in rows])
 
 
@@ -47,7 +48,8 @@ class FakeDesk:
     def customers(self, text: str, limit: int) -> Sequence[Customer]:
         with self._runtime.lock:
             rows = self._runtime.source.execute(
-                "SELECT * FROM customers WHERE customer_id LIKE :t OR full_name LIKE :t LIMIT :n", {"t": f"%{text}%", "n": limit}
+                "SELECT * FROM customers WHERE customer_id LIKE :t OR full_name LIKE :t LIMIT :n",
+                {"t": f"%{text}%", "n": limit},
             ).fetchall()
         return [Customer(row["customer_id"], row["full_name"], row["preferred_language"]) for row in rows]
 
@@ -57,16 +59,22 @@ class FakeDesk:
             raise NotFound(f"There is no customer {subject!r}.", hint="Search by a part of the id or name.")
         with self._runtime.lock:
             row = self._runtime.source.execute(
-                "SELECT f.* FROM flights f JOIN bookings b USING (flight_id) WHERE b.customer_id = ?", (subject,)
+                "SELECT f.* FROM flights f JOIN bookings b USING (flight_id) WHERE b.customer_id = ?",
+                (subject,),
             ).fetchone()
         code, number = row["flight_code"], row["flight_id"]
         examples = (
-            Example(f"Cancel {code}", f"UPDATE flights\nSET status = 'cancelled', cancel_reason = 'weather'\nWHERE flight_id = {number};"),
+            Example(
+                f"Cancel {code}",
+                f"UPDATE flights\nSET status = 'cancelled', cancel_reason = 'weather'\nWHERE flight_id = {number};",
+            ),
             Example(
                 f"Delay {code} by 95 minutes",
                 f"UPDATE flights\nSET status = 'delayed', delay_minutes = 95\nWHERE flight_id = {number};",
             ),
-            Example(f"Move {code} to gate B42", f"UPDATE flights SET gate = 'B42' WHERE flight_id = {number};"),
+            Example(
+                f"Move {code} to gate B42", f"UPDATE flights SET gate = 'B42' WHERE flight_id = {number};"
+            ),
         )
         return Customer(subject, found[0].name, found[0].language, self.truth(subject), examples)
 
@@ -86,7 +94,14 @@ class FakeDesk:
                 raise SqlError(str(error), hint="This is the fake's SQLite.", line=1, column=1) from error
             committed = now_us()
         command = sql.split()[0].upper()
-        return SqlOutcome(command, max(cursor.rowcount, 0), (time.perf_counter_ns() - began) // 1_000, committed, columns, rows)
+        return SqlOutcome(
+            command,
+            max(cursor.rowcount, 0),
+            (time.perf_counter_ns() - began) // 1_000,
+            committed,
+            columns,
+            rows,
+        )
 
     def write_policy(self, text: str) -> int:
         with self._runtime.lock:
@@ -105,7 +120,7 @@ def scenario() -> Scenario:
         tables=("customers", "flights", "bookings", "hotels"),
         subject_table="customers",
         subject_key="customer_id",
-        documents=Path("."),
+        documents=(),
         provenance=fake_world.PROVENANCE,  # type: ignore[arg-type]
         featured=fake_world.FEATURED,
         create=lambda connection: None,
@@ -132,7 +147,12 @@ class Served:
 
 
 def serve_fake(
-    *, port: int = 0, demo: bool = True, model: bool = False, access: Access | None = None, limits: Limits | None = None
+    *,
+    port: int = 0,
+    demo: bool = True,
+    model: bool = False,
+    access: Access | None = None,
+    limits: Limits | None = None,
 ) -> Served:
     """Starts everything and serves it on loopback; port 0 takes a free one."""
     runtime = FakeRuntime()
@@ -144,7 +164,9 @@ def serve_fake(
         server.start(create_app(service, access=access, limits=limits))
         return Served(server, service, runtime, None, None, None)
     stage = FakeStage(runtime.source, runtime.lock)
-    twin = Twin(copy=lambda: _copy(runtime), answer=service.answer, storm=stage.now, speed=stage.speed, interval_s=900)
+    twin = Twin(
+        copy=lambda: _copy(runtime), answer=service.answer, storm=stage.now, speed=stage.speed, interval_s=900
+    )
     fleet = Fleet(
         truth=FakeTruth(runtime),
         ours=SnapshotReader(lambda: runtime.read(require="now"), BLIZZARD.snapshot),
@@ -160,7 +182,7 @@ def serve_fake(
         access=access,
         limits=limits,
         routers=[api.router(served)],
-        features=["storm"],
+        features=["demo"],
         feed_extras={"demo": served.live},
     )
     server.start(app)
@@ -170,4 +192,6 @@ def serve_fake(
 def _copy(runtime: FakeRuntime) -> FakeSnapshot:
     with runtime.lock:
         asked = now_us()
-        return FakeSnapshot(runtime.copy(), 1, Freshness("none", True, 0.0, PositionVector(), asked), dict(runtime.documents))
+        return FakeSnapshot(
+            runtime.copy(), 1, Freshness("none", True, 0.0, PositionVector(), asked), dict(runtime.documents)
+        )

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from springline.core.position import PositionVector, PostgresPosition, Tick
 from springline.core.schema import TableSchema
-from springline.core.types import DOUBLE, INT, STRING
+from springline.core.types import DOUBLE, INT, STRING, SqlType
 from springline.errors import NotFound, SqlError
 from springline.runtime.base import (
     Freshness,
@@ -54,7 +54,9 @@ class FakeHit:
 class FakeSnapshot:
     """A copy of the state at one tick."""
 
-    def __init__(self, database: sqlite3.Connection, tick: int, freshness: Freshness, documents: Mapping[str, str]) -> None:
+    def __init__(
+        self, database: sqlite3.Connection, tick: int, freshness: Freshness, documents: Mapping[str, str]
+    ) -> None:
         self.tick = Tick(tick)
         self.applied = PositionVector({"airline": PostgresPosition(0x1_6B37480 + tick * 88)})
         self.freshness = freshness
@@ -67,23 +69,32 @@ class FakeSnapshot:
         age_ms = (now_us() - self.taken_at_us) / 1_000 + 2.4
         return {"airline": SourceAge("airline", position, position, self.taken_at_us, age_ms)}
 
-    def query(self, sql: str, parameters: Mapping[str, object] | None = None, limit: int | None = None) -> QueryResult:
+    def query(
+        self, sql: str, parameters: Mapping[str, object] | None = None, limit: int | None = None
+    ) -> QueryResult:
         try:
             cursor = self._database.execute(sql, dict(parameters or {}))
         except sqlite3.Error as error:
             raise SqlError(str(error), hint="Look at the names under Tables.", line=1, column=1) from error
         rows = [tuple(row) for row in (cursor.fetchall() if limit is None else cursor.fetchmany(limit))]
         names = [column[0] for column in cursor.description or ()]
-        kinds = {int: INT, float: DOUBLE}
-        types = [next((kinds.get(type(row[i]), STRING) for row in rows if row[i] is not None), STRING) for i in range(len(names))]
-        return QueryResult(tuple(zip(names, types, strict=True)), rows, tuple(n for n in fake_world.schemas() if n in sql))
+        kinds: dict[type[Any], SqlType] = {int: INT, float: DOUBLE}
+        types = [
+            next((kinds.get(type(row[i]), STRING) for row in rows if row[i] is not None), STRING)
+            for i in range(len(names))
+        ]
+        return QueryResult(
+            tuple(zip(names, types, strict=True)), rows, tuple(n for n in fake_world.schemas() if n in sql)
+        )
 
     def search(self, knowledge_base: str, text: str, *, limit: int = 8) -> Sequence[FakeHit]:
         if knowledge_base != "policies":
             raise NotFound(f"There is no knowledge base {knowledge_base!r}.", hint="There is: policies.")
         language = "zh-TW" if "航班" in text or "旅館" in text else "ja" if "便" in text else "en"
         hits = [FakeHit(d, s, of, t, 0.9) for d, s, of, t in fake_world.PASSAGES if of == language]
-        own = [FakeHit(name, ("Your own policy",), "en", body, 0.95) for name, body in self._documents.items()]
+        own = [
+            FakeHit(name, ("Your own policy",), "en", body, 0.95) for name, body in self._documents.items()
+        ]
         return [*own, *hits][:limit]
 
 
@@ -103,7 +114,7 @@ class FakeRuntime:
         self._schemas = fake_world.schemas()
         self._started_at_us = now_us()
         self._tick = 1
-        self._touched = {name: 1 for name in self._schemas}
+        self._touched = dict.fromkeys(self._schemas, 1)
         self._changes = 0
         self._rate: deque[tuple[float, int]] = deque(maxlen=200)
         self._arrived = threading.Condition()
@@ -148,7 +159,9 @@ class FakeRuntime:
         for name in self._schemas:
             if name.startswith("airline."):
                 copied.execute(f'ALTER TABLE "{name.partition(".")[2]}" RENAME TO "{name}"')
-        text = VIEW.replace("FROM bookings b JOIN flights f", 'FROM "airline.bookings" b JOIN "airline.flights" f')
+        text = VIEW.replace(
+            "FROM bookings b JOIN flights f", 'FROM "airline.bookings" b JOIN "airline.flights" f'
+        )
         copied.execute(f"CREATE TABLE customer_flights AS {text}")
         copied.commit()
         return copied
@@ -171,12 +184,16 @@ class FakeRuntime:
             {"p50": 2.4, "p99": 7.9}, 81_920, 1_204_224, 3_407_872, 0, tuple(self.errors),
         )  # fmt: skip
 
-    def changes(self, relations: Sequence[str], stop: threading.Event, timeout_s: float = 1.0) -> Iterator[RelationChange | None]:
+    def changes(
+        self, relations: Sequence[str], stop: threading.Event, timeout_s: float = 1.0
+    ) -> Iterator[RelationChange | None]:
         seen = self._fed
         while not stop.is_set() and not self._stop.is_set():
             with self._arrived:
                 self._arrived.wait_for(lambda: self._fed > seen, timeout_s)  # noqa: B023
-                fresh = [change for number, change in self._feed if number > seen and change.relation in relations]
+                fresh = [
+                    change for number, change in self._feed if number > seen and change.relation in relations
+                ]
                 seen = self._fed
             yield from fresh or [None]
 
@@ -199,7 +216,8 @@ class FakeRuntime:
             if self._marker() == self._seen_marker:
                 return
             self._seen_marker = self._marker()
-            began, deltas = time.perf_counter(), {}
+            began = time.perf_counter()
+            deltas: dict[str, tuple[dict[Any, Any], dict[Any, Any]]] = {}
             for name in self._schemas:
                 image = self._image(name)
                 if image != self._images[name]:
@@ -222,16 +240,21 @@ class FakeRuntime:
                 touched[name] = len(keys)
                 self._touched[name] = self._tick
                 for key in keys:
-                    for weight, row in ((-1, old.get(key)), (1, new.get(key))):
-                        if row is not None:
-                            self._fed += 1
-                            self._feed.append((self._fed, RelationChange(Tick(self._tick), name, weight, dict(row))))  # type: ignore[arg-type]
+                    self._add(name, -1, old.get(key))
+                    self._add(name, 1, new.get(key))
             count = sum(touched.values())
             self._changes += count
             self._rate.append((time.monotonic(), count))
             took_ms = (time.perf_counter() - began) * 1_000
-            self._notices.append(TickNotice(Tick(self._tick), now_us(), count, touched, now_us() - 2_400, took_ms))
+            self._notices.append(
+                TickNotice(Tick(self._tick), now_us(), count, touched, now_us() - 2_400, took_ms)
+            )
             self._arrived.notify_all()
+
+    def _add(self, name: str, weight: Literal[1, -1], row: dict[str, Any] | None) -> None:
+        if row is not None:
+            self._fed += 1
+            self._feed.append((self._fed, RelationChange(Tick(self._tick), name, weight, row)))
 
     def _image(self, name: str) -> dict[Any, dict[str, Any]]:
         key = self._schemas[name].key[0]
@@ -280,7 +303,9 @@ class FakeService:
 
     def receipt(self, receipt_id: str) -> JsonObject:
         if receipt_id not in self.receipts:
-            raise NotFound(f"There is no receipt {receipt_id!r}.", hint="Receipts are listed with every answer.")
+            raise NotFound(
+                f"There is no receipt {receipt_id!r}.", hint="Receipts are listed with every answer."
+            )
         return self.receipts[receipt_id]
 
     def verify(self, receipt_id: str) -> JsonObject:
@@ -294,7 +319,9 @@ class FakeService:
     def answer(self, request: AskRequest, snapshot: Any) -> FakeAnswer:
         """The assistant over any snapshot: Springline's, or the twin's copy."""
         began = time.perf_counter()
-        found = snapshot.query("SELECT * FROM customer_flights WHERE customer_id = :c", {"c": request.subject}).dictionaries()
+        found = snapshot.query(
+            "SELECT * FROM customer_flights WHERE customer_id = :c", {"c": request.subject}
+        ).dictionaries()
         hits = snapshot.search("policies", request.question, limit=3)
         parts, citations = _compose(found, hits, snapshot)
         age_ms = snapshot.ages()["airline"].age_ms
@@ -314,16 +341,25 @@ class FakeService:
         return FakeAnswer(content)
 
 
-def _compose(found: list[dict[str, Any]], hits: Sequence[FakeHit], snapshot: Any) -> tuple[list[str], list[JsonObject]]:
+def _compose(
+    found: list[dict[str, Any]], hits: Sequence[FakeHit], snapshot: Any
+) -> tuple[list[str], list[JsonObject]]:
     parts: list[str] = []
     citations: list[JsonObject] = []
     position = f"postgres:{snapshot.applied['airline']}"
-    common = {"source": "airline", "position": position, "age_ms": snapshot.ages()["airline"].age_ms, "changed_at": None}
+    common = {
+        "source": "airline",
+        "position": position,
+        "age_ms": snapshot.ages()["airline"].age_ms,
+        "changed_at": None,
+    }
     for row in found or []:
         number = len(citations) + 1
         late = f" by {row['delay_minutes']} minutes" if row["status"] == "delayed" else ""
         gate = f" It leaves from gate {row['gate']}." if row["gate"] else ""
-        parts.append(f"Flight {row['flight_code']} from {row['origin']} to {row['destination']} is {row['status']}{late}.{gate} [{number}]")
+        parts.append(
+            f"Flight {row['flight_code']} from {row['origin']} to {row['destination']} is {row['status']}{late}.{gate} [{number}]"
+        )
         badges = {name: fake_world.PROVENANCE.get(f"flights.{name}", "generated") for name in row}
         citations.append({
             **common, "id": number, "kind": "row", "relation": "customer_flights", "document": None,

@@ -114,7 +114,10 @@ def populate(source: sqlite3.Connection, seed: int = 7) -> None:
         )
     hotels = ("Harbor Inn", "Runway Lodge", "Terminal House", "Jamaica Bay Hotel")
     for index, name in enumerate(hotels, start=1):
-        source.execute("INSERT INTO hotels VALUES (?, ?, ?, ?, ?)", (index, name, ("JFK", "LGA", "EWR", "JFK")[index - 1], 40, 89.0))
+        source.execute(
+            "INSERT INTO hotels VALUES (?, ?, ?, ?, ?)",
+            (index, name, ("JFK", "LGA", "EWR", "JFK")[index - 1], 40, 89.0),
+        )
     source.commit()
 
 
@@ -136,7 +139,9 @@ def schemas(source_name: str = "airline") -> dict[str, TableSchema]:
 class FakeStage:
     """A storm over a small database: see ``demo.stage.Stage``. ``source`` is only used under ``lock``."""
 
-    def __init__(self, source: sqlite3.Connection, lock: threading.RLock, *, speed: float = 120.0, seed: int = 11) -> None:
+    def __init__(
+        self, source: sqlite3.Connection, lock: threading.RLock, *, speed: float = 120.0, seed: int = 11
+    ) -> None:
         self._source, self._lock = source, lock
         self._clock = StormClock(START, speed)
         self._random = random.Random(seed)
@@ -192,15 +197,25 @@ class FakeStage:
         kind = self._random.choice(("delay", "cancel", "gate", "price", "price", "hotel"))
         if number in (21, 22) and kind in ("delay", "cancel"):
             kind = "price"
-        row = self._source.execute("SELECT flight_code, delay_minutes FROM flights WHERE flight_id = ?", (number,)).fetchone()
+        row = self._source.execute(
+            "SELECT flight_code, delay_minutes FROM flights WHERE flight_id = ?", (number,)
+        ).fetchone()
         match kind:
             case "delay":
                 minutes = int(row["delay_minutes"]) + 15
                 self._delayed.add(number)
-                self._apply("status = 'delayed', delay_minutes = ?", (minutes, number), f"{row[0]} is now {minutes} minutes late")
+                self._apply(
+                    "status = 'delayed', delay_minutes = ?",
+                    (minutes, number),
+                    f"{row[0]} is now {minutes} minutes late",
+                )
             case "cancel":
                 self._cancelled.add(number)
-                self._apply("status = 'cancelled', cancel_reason = ?", ("weather", number), f"{row[0]} is cancelled: weather")
+                self._apply(
+                    "status = 'cancelled', cancel_reason = ?",
+                    ("weather", number),
+                    f"{row[0]} is cancelled: weather",
+                )
             case "gate":
                 gate = f"{self._random.choice('ABC')}{self._random.randrange(1, 40)}"
                 self._apply("gate = ?", (gate, number), f"{row[0]} leaves from gate {gate}")
@@ -208,7 +223,10 @@ class FakeStage:
                 price = round(self._random.uniform(90, 620), 2)
                 self._apply("price = ?", (price, number), f"{row[0]} costs {price} dollars")
             case _:
-                self._source.execute("UPDATE hotels SET rooms_available = max(0, rooms_available - 1) WHERE hotel_id = ?", (number % 4 + 1,))
+                self._source.execute(
+                    "UPDATE hotels SET rooms_available = max(0, rooms_available - 1) WHERE hotel_id = ?",
+                    (number % 4 + 1,),
+                )
                 self._source.commit()
                 self._note("A room near an airport is taken")
 

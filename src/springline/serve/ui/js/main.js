@@ -14,10 +14,10 @@ import { startTwin } from "./twin.js";
 
 async function start() {
   const features = await retry(() => get("/v1/ui"));
-  const isDemo = features.features.includes("storm");
+  const isDemo = features.features.includes("demo");
   const state = isDemo ? await retry(() => get("/demo/state")) : null;
   document.title = isDemo ? `Springline · ${state.title}` : `Springline · ${features.name}`;
-  for (const element of document.querySelectorAll('[data-feature="storm"]')) element.hidden = !isDemo;
+  for (const element of document.querySelectorAll('[data-feature="demo"]')) element.hidden = !isDemo;
   $("answers").classList.toggle("demo", isDemo);
   startHeader(state);
   startStatus(features);

@@ -28,7 +28,7 @@ function stage(name) {
   const light = h("i", { class: "light busy" });
   const figure = h("p", { class: "figure" }, "–");
   const bar = h("progress", { max: "1", value: "0", hidden: true, "aria-label": `${name}: progress` });
-  const lines = [h("p", {}, "\u00a0"), h("p", {}, "\u00a0")];
+  const lines = [0, 1].map(() => h("p", { class: "line" }, "\u00a0"));
   return { light, figure, bar, lines, root: h("li", { class: "stage" }, h("h3", {}, name, light), figure, bar, lines) };
 }
 
@@ -105,7 +105,7 @@ function relations(status, kind, perSecond) {
     figure: count(rows),
     unit: "rows",
     lines: [
-      stopped.length ? `${stopped[0].name} is stopped` : loading.length ? `loading ${loading.map((relation) => relation.name).join(", ")}` : `${found.length} ${kind}s`,
+      stopped.length ? `${stopped[0].name} is stopped` : loading.length ? `loading ${loading.map((relation) => relation.name).join(", ")}` : `${found.length} ${kind}${found.length === 1 ? "" : "s"}`,
       perSecond === null ? "" : `${rate(perSecond)} changes/s`,
     ],
     progress: loading.length && found.length ? (found.length - loading.length) / found.length : null,
@@ -121,7 +121,7 @@ function knowledgeBases({ knowledge }) {
     figure: count(sum("passages")),
     unit: "passages",
     lines: [
-      failed > 0 ? `${failed} failed` : `${searchable} of ${documents} documents searchable`,
+      failed > 0 ? `${failed} failed` : `${searchable} of ${documents} documents`,
       pending > 0 ? `${count(pending)} wait for a vector` : "nothing waits",
     ],
     progress: searchable < documents ? searchable / documents : null,

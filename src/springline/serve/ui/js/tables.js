@@ -91,6 +91,7 @@ function show(found, from) {
   page = { ...found, from };
   if (!same) head(found);
   body(found, same);
+  if (!same) lock();
   $("page-first").disabled = from === null;
   $("page-next").disabled = found.next === null;
 }
@@ -103,10 +104,19 @@ function badge(name, column) {
 }
 
 function head(found) {
+  $("grid").classList.remove("locked");
   replace($("grid").tHead, h("tr", {}, found.columns.map((column) => h("th", { scope: "col", class: isNumber(column) ? "number" : null, title: column.type },
     column.name, badge(found.name, column.name)))));
   $("grid").tBodies[0].replaceChildren();
   cells = new Map();
+}
+
+/** Keeps the columns as wide as the first rows made them, so that nothing moves while values change. */
+function lock() {
+  const heads = [...$("grid").tHead.rows[0].cells];
+  const widths = heads.map((cellOfHead) => cellOfHead.getBoundingClientRect().width);
+  heads.forEach((cellOfHead, at) => { cellOfHead.style.width = `${Math.ceil(widths[at])}px`; });
+  $("grid").classList.add("locked");
 }
 
 /** Rows are matched by key: kept elements change in place, so nothing flickers and a selection survives. */
