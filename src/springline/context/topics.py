@@ -21,11 +21,15 @@ DEFAULT_FILE = Path(__file__).parent / "topics.v1.toml"
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """``keywords``: language → words by which a question is recognised. ``terms``: language → words to search documents for."""
+    """``keywords``: language → words by which a question is recognised. ``terms``: language → words to search documents for.
+
+    ``rows_answer``: rows answer such a question; documents only say more about what the rows say.
+    """
 
     name: str
     keywords: Mapping[str, tuple[str, ...]]
     terms: Mapping[str, str]
+    rows_answer: bool = False
 
     def term(self, language: str) -> str:
         return choose(self.terms, language) or ""
@@ -75,7 +79,7 @@ def _topic(entry: Mapping[str, Any]) -> Topic:
         str(tag): tuple(str(word).casefold() for word in words) for tag, words in entry["keywords"].items()
     }
     terms = {str(tag): str(text) for tag, text in entry["terms"].items()}
-    return Topic(str(entry["name"]), keywords, terms)
+    return Topic(str(entry["name"]), keywords, terms, entry.get("rows_answer", False) is True)
 
 
 def _pattern(topic: Topic) -> re.Pattern[str]:

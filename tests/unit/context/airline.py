@@ -70,7 +70,7 @@ def definition(token_budget: int = 2_400) -> ContextDefinition:
                     "ja": "{scheduled_departure:datetime} {origin} 発 {destination} 行き {flight_code} 便は{status:word}です"
                     "[（理由：{cancel_reason:word}）][。遅れは {delay_minutes} 分です{delay_minutes?}]。",
                 },
-                search_terms="{status:word} [{cancel_reason:word}] [{fare}]",
+                search_terms="{status:word} [{cancel_reason:word}]",
                 words=WORDS,
                 order_by="scheduled_departure",
             ),
