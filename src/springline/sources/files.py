@@ -23,26 +23,24 @@ from typing import Any, ClassVar, Final, Literal, cast
 
 import watchfiles
 
-from springline.core.change import UNCHANGED, Entry, Operation, Row, Transaction, load_entry, schema_entry
+from springline.core.change import Entry, Transaction, load_entry, schema_entry
 from springline.core.position import FolderPosition, Position
-from springline.core.schema import Column, TableSchema
-from springline.core.types import SqlType
+from springline.core.schema import TableSchema
 from springline.errors import ConfigurationError, SourceUnavailable
 from springline.log.base import CaptureWriter
 from springline.sources.base import Finding, SourceStatus
 from springline.sources.folder_reading import (
-    FileState,
     Listing,
     Readable,
     Unfinished,
     Unreadable,
     batches,
-    document_format,
     key,
     list_folder,
     read_document,
     real_path,
 )
+from springline.sources.folder_rows import COLUMNS, Known, change, deletion
 
 _TRANSACTION_BYTES: Final = 32 * 1_048_576
 _PROGRESS: Final = "file:"
@@ -50,42 +48,13 @@ _SETTLE_S: Final = 0.05
 _WATCH_STEP_MS: Final = 5
 _UNFINISHED_RECHECK_S: Final = 0.05
 
-COLUMNS: Final = (
-    Column("document", SqlType("STRING"), nullable=False),
-    Column("content", SqlType("STRING")),
-    Column("format", SqlType("STRING"), nullable=False),
-    Column("title", SqlType("STRING")),
-    Column("bytes", SqlType("BIGINT"), nullable=False),
-    Column("modified_at", SqlType("TIMESTAMP_LTZ"), nullable=False),
-    Column("content_hash", SqlType("STRING")),
-    Column("error", SqlType("STRING")),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What was sent of a file. ``content_hash`` None: it was never readable. ``fresh``: to be looked at again."""
-
-    state: FileState
-    content_hash: str | None
-    error: str | None
-    fresh: bool = False
-
-    def to_json(self) -> list[object]:
-        return [*self.state, self.content_hash, self.error]
-
-    @staticmethod
-    def from_json(data: Sequence[Any]) -> _Known:
-        return _Known((data[0], data[1], data[2]), data[3], data[4])
-
 
 @dataclass(slots=True)
 class _Look:
-    """What one look at the folder found to do. ``entries`` are in order, each with its content's size and what is known after it (None: gone)."""
+    """What one look at the folder found to do: files that changed, with the size of their content, and files that are gone."""
 
-    entries: list[tuple[str, int]]
+    changed: list[tuple[str, int]]
     deleted: list[str]
-    quiet: dict[str, _Known]
     settling: bool = False
     unfinished: bool = False
 
@@ -120,10 +89,11 @@ class FolderSource:
         self._empty_grace_s = empty_grace_s
         self._watch = watch
         self._now_us = now_us
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, Known] = {}
         self._emptied: dict[str, float] = {}
         self._scan = 0
         self._device = 0
+        self._root_inode = 0
         self._changed = threading.Condition()
         self._wake = threading.Event()
         self._asked = 0
@@ -228,11 +198,12 @@ class FolderSource:
         position = writer.position()
         progress = writer.progress()
         self._known = {
-            name.removeprefix(_PROGRESS): _Known.from_json(cast("Sequence[Any]", value))
+            name.removeprefix(_PROGRESS): Known.from_json(cast("Sequence[Any]", value))
             for name, value in progress.items()
             if name.startswith(_PROGRESS)
         }
         self._emptied = {}
+        self._root_inode = 0
         self._device = int(cast("int", progress.get("device") or 0))
         with self._changed:
             self._scan = position.scan if isinstance(position, FolderPosition) else 0
@@ -263,21 +234,21 @@ class FolderSource:
         self._report("streaming" if loaded else "snapshot")
         if not loaded:
             self._begin_load(writer)
-        settled_for: int | None = None
+        settled_for = 0
         while not stop.is_set():
             self._wake.clear()
             with self._changed:
                 ticket = self._asked
             started = time.monotonic()
             look = self._look()
-            self._write(writer, look, loading=not loaded)
+            if not self._write(writer, look, stop, loading=not loaded):
+                return
             if not loaded:
                 self._end_load(writer)
                 loaded = True
-            # Who asks for the position waits for files that were written a moment ago, once; a file still open is not a completed write.
-            if not look.settling or settled_for == ticket:
-                self._answer(ticket)
-            settled_for = ticket if look.settling else None
+            # Who asks for the position waits once for files that were written a moment ago; a file still open is not a completed write.
+            self._answer(ticket if not look.settling else settled_for)
+            settled_for = ticket if look.settling else 0
             took = time.monotonic() - started
             self._wait(stop, look, took)
 
@@ -306,12 +277,13 @@ class FolderSource:
 
     def _look(self) -> _Look:
         listing = list_folder(self.path, self._patterns)
-        self._refuse_empty_mount(listing)
-        look = _Look([], [], {})
+        self._recognise(listing)
+        look = _Look([], [])
+        self._emptied = {name: since for name, since in self._emptied.items() if name in listing.files}
         for name, state in sorted(listing.files.items()):
             known = self._known.get(name)
             if known is None or known.state != key(state) or known.fresh:
-                look.entries.append((name, min(state.st_size, self._maximum_bytes)))
+                look.changed.append((name, min(state.st_size, self._maximum_bytes)))
             elif name in self._emptied:
                 del self._emptied[name]
         for name in self._known.keys() - listing.files.keys():
@@ -320,7 +292,7 @@ class FolderSource:
         look.deleted.sort()
         return look
 
-    def _refuse_empty_mount(self, listing: Listing) -> None:
+    def _recognise(self, listing: Listing) -> None:
         """The mount point of a share that went away is an empty folder on another device."""
         if self._known and not listing.files and self._device not in (0, listing.device):
             raise SourceUnavailable(
@@ -328,6 +300,13 @@ class FolderSource:
                 hint="Nothing was deleted from the knowledge base. Mount it, or remove the source and add it again.",
             )
         self._device = listing.device
+        if self._root_inode not in (0, listing.root_inode):
+            # Notifications still come from the old one; beginning again follows the new one.
+            self._root_inode = 0
+            raise SourceUnavailable(
+                f"The folder {self.path} was replaced by another.", hint="It is being read anew."
+            )
+        self._root_inode = listing.root_inode
 
     def _begin_load(self, writer: CaptureWriter) -> None:
         """A load that was interrupted goes on: its files are known, and rows of files that went away are deleted like any others."""
@@ -345,35 +324,36 @@ class FolderSource:
             self._scan += 1
         self._report("streaming")
 
-    def _write(self, writer: CaptureWriter, look: _Look, *, loading: bool) -> None:
-        """Reads what changed and logs it. Nothing is written where nothing changed."""
+    def _write(self, writer: CaptureWriter, look: _Look, stop: threading.Event, *, loading: bool) -> bool:
+        """Reads what changed and logs it; whether it came to the end before ``stop``. Nothing is written where nothing changed."""
         deleted = look.deleted
-        for names in batches(look.entries, _TRANSACTION_BYTES) if look.entries else [[]]:
-            entries: list[Entry] = [self._deletion(name) for name in deleted]
-            after: dict[str, _Known | None] = dict.fromkeys(deleted)
+        for names in batches(look.changed, _TRANSACTION_BYTES) if look.changed else [[]]:
+            entries: list[Entry] = [deletion(self.table, name) for name in deleted]
+            after: dict[str, Known | None] = dict.fromkeys(deleted)
             changed_us = self._now_us() if deleted else 0
             deleted = []
             for name in names:
+                if stop.is_set():
+                    return False
                 if (found := self._read(name, look)) is None:
                     continue
                 entry, known, time_us = found
                 if entry is None:
-                    look.quiet[name] = known
+                    # Only touched: remembered by this process; after a restart it is read and compared once more.
+                    self._known[name] = known
                     continue
                 entries.append(entry)
                 after[name] = known
                 changed_us = max(changed_us, time_us)
             if entries:
-                self._commit(writer, entries, {**look.quiet, **after}, changed_us, loading=loading)
-                look.quiet = {}
-        # Files that were only touched: remembered for this process; after a restart they are read and compared once more.
-        self._known.update(look.quiet)
+                self._commit(writer, entries, after, changed_us, loading=loading)
+        return True
 
     def _commit(
         self,
         writer: CaptureWriter,
         entries: list[Entry],
-        after: dict[str, _Known | None],
+        after: dict[str, Known | None],
         changed_us: int,
         *,
         loading: bool,
@@ -400,11 +380,7 @@ class FolderSource:
             Transaction(self.name, FolderPosition(scan), committed_at_us, entries, identifier=f"scan {scan}")
         )
 
-    def _deletion(self, name: str) -> Entry:
-        row: Row = [name, *([UNCHANGED] * (len(COLUMNS) - 1))]
-        return (Operation.DELETE.value, self.table, row, None)
-
-    def _read(self, name: str, look: _Look) -> tuple[Entry | None, _Known, int] | None:
+    def _read(self, name: str, look: _Look) -> tuple[Entry | None, Known, int] | None:
         """What a changed file means: its entry (None: only its state changed), what is known then, and when it changed; None: not yet."""
         known = self._known.get(name)
         path = real_path(self.path, name)
@@ -426,28 +402,12 @@ class FolderSource:
                 return None
         changed_us = max(state.st_mtime_ns, state.st_ctime_ns) // 1_000
         if isinstance(found, Unreadable):
-            return (
-                self._unreadable(name, state, found, known),
-                _Known(key(state), known.content_hash if known else None, found.reason),
-                changed_us,
-            )
-        after = _Known(key(state), found.content_hash, None, found.fresh)
-        if known is not None and known.content_hash == found.content_hash and known.error is None:
-            return None, after, changed_us
-        operation = Operation.READ if known is None else Operation.UPDATE
-        row: Row = [
-            name,
-            found.content,
-            document_format(name),
-            found.title,
-            state.st_size,
-            state.st_mtime_ns // 1_000,
-            found.content_hash,
-            None,
-        ]
-        return (operation.value, self.table, None, row), after, changed_us
+            after = Known(key(state), known.content_hash if known else None, found.reason)
+        else:
+            after = Known(key(state), found.content_hash, None, found.fresh)
+        return change(self.table, name, found, state, known), after, changed_us
 
-    def _hold_empty(self, name: str, found: Readable, known: _Known | None) -> bool:
+    def _hold_empty(self, name: str, found: Readable, known: Known | None) -> bool:
         """An empty file is perhaps about to be written: it is held until it was empty for ``empty_grace_s``."""
         if found.content:
             self._emptied.pop(name, None)
@@ -462,24 +422,6 @@ class FolderSource:
             return True
         self._emptied.pop(name, None)
         return False
-
-    def _unreadable(
-        self, name: str, state: os.stat_result, found: Unreadable, known: _Known | None
-    ) -> Entry | None:
-        if known is not None and known.error == found.reason:
-            return None
-        kept = UNCHANGED if known is not None else None
-        row: Row = [
-            name,
-            kept,
-            document_format(name),
-            kept,
-            state.st_size,
-            state.st_mtime_ns // 1_000,
-            kept,
-            found.reason,
-        ]
-        return ((Operation.READ if known is None else Operation.UPDATE).value, self.table, None, row)
 
     def _report(
         self,

@@ -32,11 +32,12 @@ _FENCED: Final = re.compile(r"^(`{3,}|~{3,}).*?^\1", re.MULTILINE | re.DOTALL)
 @dataclass(frozen=True, slots=True)
 class Listing:
     """``files``: document name → state. ``unreadable``: folders (as prefixes, ``notes/``) whose files could not be listed: what was
-    known of them is neither deleted nor changed. ``device`` identifies the file system that the folder is on."""
+    known of them is neither deleted nor changed. ``device`` and ``root_inode`` identify the folder itself."""
 
     files: dict[str, os.stat_result]
     unreadable: tuple[str, ...]
     device: int
+    root_inode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def list_folder(root: Path, patterns: Sequence[str]) -> Listing:
     files: dict[str, os.stat_result] = {}
     unreadable: list[str] = []
     try:
-        device = os.stat(root).st_dev
+        folder = os.stat(root)
         entries = list(os.scandir(root))
     except OSError as error:
         raise SourceUnavailable(
@@ -104,7 +105,7 @@ def list_folder(root: Path, patterns: Sequence[str]) -> Listing:
                 unreadable.append(
                     _printable(name) + "/" if entry.is_dir(follow_symlinks=False) else _printable(name)
                 )
-    return Listing(files, tuple(unreadable), device)
+    return Listing(files, tuple(unreadable), folder.st_dev, folder.st_ino)
 
 
 def _matches(name: str, base: str, patterns: Sequence[str]) -> bool:
