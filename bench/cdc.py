@@ -41,7 +41,15 @@ CREATE TABLE accounts(id bigint PRIMARY KEY, writer integer NOT NULL, name text 
 CREATE TABLE bulk(id bigint PRIMARY KEY, name text, amount numeric(12,2), kind integer, at timestamptz);
 """
 
-TARGETS = {"p50": 3.0, "p99": 15.0, "backfill p99": 40.0, "bulk rows/s": 60_000, "idle CPU %": 2.0, "import s": 0.3, "RSS MB": 250.0}
+TARGETS = {
+    "p50": 3.0,
+    "p99": 15.0,
+    "backfill p99": 40.0,
+    "bulk rows/s": 60_000,
+    "idle CPU %": 2.0,
+    "import s": 0.3,
+    "RSS MB": 250.0,
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,8 @@ def _write(dsn: str, writer: int, rate: float, seconds: float, out: Connection) 
         seq += 1
         account = (seq * 7919) % (ACCOUNTS // WRITERS) * WRITERS + writer
         cursor.execute(
-            "UPDATE accounts SET balance = balance + 1, seq = %s, updated_at = now() WHERE id = %s", (seq, account)
+            "UPDATE accounts SET balance = balance + 1, seq = %s, updated_at = now() WHERE id = %s",
+            (seq, account),
         )
         commits.append((seq, time.monotonic()))
         due += 1 / rate
@@ -107,7 +116,9 @@ def measure_latency(running: Running, dsn: str, seconds: float) -> Latency:
     observer = Observer(running)
     pipes = [multiprocessing.Pipe(duplex=False) for _ in range(WRITERS)]
     writers = [
-        multiprocessing.get_context("spawn").Process(target=_write, args=(dsn, number, RATE / WRITERS, seconds, pipe[1]))
+        multiprocessing.get_context("spawn").Process(
+            target=_write, args=(dsn, number, RATE / WRITERS, seconds, pipe[1])
+        )
         for number, pipe in enumerate(pipes)
     ]
     for writer in writers:
@@ -173,7 +184,9 @@ def write_documents(folder: Path, count: int) -> None:
     words = "flight cancelled rebooking hotel voucher storm baggage refund passenger airport gate delay policy member".split()
     for number in range(count):
         body = "\n\n".join(
-            f"## Part {part}\n\n" + " ".join(words[(number * 7 + part * 3 + n * 5) % len(words)] for n in range(90)) + f" {number}."
+            f"## Part {part}\n\n"
+            + " ".join(words[(number * 7 + part * 3 + n * 5) % len(words)] for n in range(90))
+            + f" {number}."
             for part in range(4)
         )
         (folder / f"document-{number}.md").write_text(f"# Document {number}\n\n{body}\n")
@@ -200,7 +213,10 @@ def application(embedder: str) -> Iterator[tuple[Running, str, Path]]:
         app = App("bench", settings=replace(Settings.load(), embedder=embedder))
         app.postgres("bench", dsn, tables=["accounts", "bulk"])
         source = app.folder("documents", documents)
-        app.view("by_writer", "SELECT writer, COUNT(*) AS accounts, SUM(balance) AS balance, MAX(seq) AS newest FROM bench.accounts GROUP BY writer")
+        app.view(
+            "by_writer",
+            "SELECT writer, COUNT(*) AS accounts, SUM(balance) AS balance, MAX(seq) AS newest FROM bench.accounts GROUP BY writer",
+        )
         app.knowledge("handbook", over=source)
         try:
             with app.start(data=folder / "data") as running:
@@ -213,11 +229,15 @@ def application(embedder: str) -> Iterator[tuple[Running, str, Path]]:
 def main() -> None:
     embedder = os.environ.get("SPRINGLINE_BENCH_EMBEDDER", "auto")
     with application("hashing") as (running, dsn, _):
-        print(f"idle CPU                       {measure_idle():7.2f} %        target < {TARGETS['idle CPU %']}")
+        print(
+            f"idle CPU                       {measure_idle():7.2f} %        target < {TARGETS['idle CPU %']}"
+        )
         latency = measure_latency(running, dsn, SECONDS)
         _print_latency("commit to view", latency, TARGETS["p50"], TARGETS["p99"])
         rows_per_s, insert_s = measure_bulk(running, dsn)
-        print(f"bulk capture of {BULK_ROWS:,} rows   {rows_per_s:9,.0f} rows/s   target ≥ 60,000  (the INSERT took {insert_s:.1f} s)")
+        print(
+            f"bulk capture of {BULK_ROWS:,} rows   {rows_per_s:9,.0f} rows/s   target ≥ 60,000  (the INSERT took {insert_s:.1f} s)"
+        )
         print(f"resident memory, no model      {psutil.Process().memory_info().rss / 1e6:7.0f} MB")
     with application(embedder) as (running, dsn, documents):
         write_documents(documents, DOCUMENTS)
@@ -225,7 +245,9 @@ def main() -> None:
         latency = measure_latency(running, dsn, SECONDS)
         status = running.runtime.status().knowledge[0]
         _print_latency(f"… while {DOCUMENTS} documents are embedded", latency, None, TARGETS["backfill p99"])
-        print(f"    {status.searchable} of {status.documents} documents were searchable at the end; embedder: {embedder}")
+        print(
+            f"    {status.searchable} of {status.documents} documents were searchable at the end; embedder: {embedder}"
+        )
         print(f"resident memory, with model    {psutil.Process().memory_info().rss / 1e6:7.0f} MB")
     print(f"import springline              {measure_import():7.3f} s        target < {TARGETS['import s']}")
 

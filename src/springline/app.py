@@ -65,10 +65,13 @@ class App:
     def source(self, source: Source) -> Source:
         """Adds any object that implements ``sources.base.Source``."""
         if source.name in self.sources:
-            raise ConfigurationError(f"Two sources are named {source.name!r}.", hint="Give each source its own name.")
+            raise ConfigurationError(
+                f"Two sources are named {source.name!r}.", hint="Give each source its own name."
+            )
         if not source.name.isidentifier():
             raise ConfigurationError(
-                f"{source.name!r} cannot name a source.", hint="Use letters, digits and underscores, a letter first."
+                f"{source.name!r} cannot name a source.",
+                hint="Use letters, digits and underscores, a letter first.",
             )
         self.sources[source.name] = source
         return source
@@ -106,8 +109,14 @@ class App:
         ``document`` is the relation's key column, ``text`` the column with the document. ``embedder``: default from the settings.
         """
         relation = over if isinstance(over, str) else f"{over.name}.documents"
-        is_folder = relation.partition(".")[0] in {name for name, one in self.sources.items() if hasattr(one, "patterns")}
-        optional = dict(title="title", format="format", error="error", content_hash="content_hash") if is_folder else {}
+        is_folder = relation.partition(".")[0] in {
+            name for name, one in self.sources.items() if hasattr(one, "patterns")
+        }
+        optional = (
+            dict(title="title", format="format", error="error", content_hash="content_hash")
+            if is_folder
+            else {}
+        )
         definition = KnowledgeDefinition(name, relation, document, text, metadata=tuple(metadata), **optional)
         self.knowledge_bases.append((definition, embedder))
 
@@ -145,7 +154,9 @@ class App:
         from springline.language import LANGUAGE
 
         folder = DataFolder(data or self.settings.data)
-        runtime = EmbeddedRuntime(self.definition(), folder, LANGUAGE, options or self.settings.runtime_options())
+        runtime = EmbeddedRuntime(
+            self.definition(), folder, LANGUAGE, options or self.settings.runtime_options()
+        )
         runtime.start()
         return Running(self, runtime)
 
@@ -207,7 +218,9 @@ class Running:
     def __enter__(self) -> Running:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
 

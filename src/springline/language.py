@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import cast
 
 from springline.core.schema import TableSchema
@@ -12,22 +11,15 @@ from springline.runtime.embedded.runtime import Language
 from springline.sql import compile_query, compile_view, explain, register_functions
 from springline.sql.program import QueryProgram, ViewProgram
 
-MOST_QUERIES = 512
-
 
 def _compile_view(definition: ViewDefinition, schemas: Mapping[str, TableSchema]) -> ViewProgram:
     return compile_view(definition.name, definition.text, schemas, key=definition.key)
 
 
-@lru_cache(MOST_QUERIES)
-def _compiled(text: str, schemas: frozenset[tuple[str, TableSchema]], names: frozenset[str]) -> QueryProgram:
-    return compile_query(text, dict(schemas), parameters=dict.fromkeys(names))
-
-
 def _compile_query(
     text: str, schemas: Mapping[str, TableSchema], parameters: Mapping[str, object]
 ) -> QueryProgram:
-    return _compiled(text, frozenset(schemas.items()), frozenset(parameters))
+    return compile_query(text, schemas, parameters=dict.fromkeys(parameters))
 
 
 LANGUAGE = Language(

@@ -134,7 +134,9 @@ ROWS: tuple[Rows, ...] = (
         topics=("loyalty",),
         priority=3,
         limit=1,
-        badges=_badge("customers", tier="loyalty.tier", points="loyalty.points", member_number="loyalty.member_number"),
+        badges=_badge(
+            "customers", tier="loyalty.tier", points="loyalty.points", member_number="loyalty.member_number"
+        ),
     ),
     Rows(
         "customer_flights",
@@ -167,8 +169,13 @@ ROWS: tuple[Rows, ...] = (
         words=_WORDS,
         order_by="scheduled_departure",
         badges=_badge(
-            "flights", booking_reference="bookings.booking_reference", fare="bookings.fare", seats="booking_flights.seats",
-            cabin="booking_flights.cabin", pet="bookings.pet", destination_name="airports.name",
+            "flights",
+            booking_reference="bookings.booking_reference",
+            fare="bookings.fare",
+            seats="booking_flights.seats",
+            cabin="booking_flights.cabin",
+            pet="bookings.pet",
+            destination_name="airports.name",
         ),  # fmt: skip
     ),
     Rows(
@@ -236,6 +243,11 @@ ROWS: tuple[Rows, ...] = (
         order_by="distress_rate, night",
         limit=4,
         priority=3,
-        badges=_badge("hotels", price="hotel_rooms.price", rooms_available="hotel_rooms.rooms_available", night="hotel_rooms.night"),
+        badges=_badge(
+            "hotels",
+            price="hotel_rooms.price",
+            rooms_available="hotel_rooms.rooms_available",
+            night="hotel_rooms.night",
+        ),
     ),
 )

@@ -76,7 +76,9 @@ class Oracle:
         self._connection = psycopg2.connect(dsn, application_name="springline-check")
         self._connection.autocommit = True
         self._history: dict[int, list[tuple[PostgresPosition, Cells]]] = {}
-        self._run("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", SLOT)
+        self._run(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", SLOT
+        )
         self._run("SELECT 1 FROM pg_create_logical_replication_slot(%s, 'test_decoding')", SLOT)
 
     def flight_at(self, flight: int, position: PostgresPosition) -> Cells | None:
@@ -96,14 +98,18 @@ class Oracle:
 
     def _read(self) -> None:
         pending: list[tuple[int, Cells]] = []
-        for lsn, data in self._run("SELECT lsn::text, data FROM pg_logical_slot_get_changes(%s, NULL, NULL)", SLOT):
+        for lsn, data in self._run(
+            "SELECT lsn::text, data FROM pg_logical_slot_get_changes(%s, NULL, NULL)", SLOT
+        ):
             if data.startswith("BEGIN"):
                 pending = []
             elif data.startswith("COMMIT"):
                 for flight, cells in pending:
                     self._history.setdefault(flight, []).append((PostgresPosition.from_text(lsn), cells))
             elif changed := _CHANGED.match(data):
-                pending.append((int(changed[1]), {name: _literal(text) for name, text in _VALUE.findall(data)}))
+                pending.append(
+                    (int(changed[1]), {name: _literal(text) for name, text in _VALUE.findall(data)})
+                )
 
     def _run(self, sql: str, *parameters: object) -> list[Any]:
         with self._connection.cursor() as cursor:
@@ -153,7 +159,9 @@ class Client:
         truth = oracle.flight_at(flight, declared)
         told = _told(answer, flight)
         wrong = truth is not None and told != truth
-        problem = f"{customer} flight {flight}: told {told}, true {truth} at {declared}" if wrong or stale else None
+        problem = (
+            f"{customer} flight {flight}: told {told}, true {truth} at {declared}" if wrong or stale else None
+        )
         return stale, wrong, context_ms, problem
 
     def _commit(self, flight: int, gate: str) -> None:
@@ -221,7 +229,12 @@ def main() -> int:
         Path(folder).chmod(0o755)
         options = Options(folder=Path(folder), port=0, speed=SPEED, embedder=arguments.embedder, quiet=True)
         try:
-            outcome = run(options, asks=arguments.asks, seed=arguments.seed, say=lambda text: print(text, file=sys.stderr))
+            outcome = run(
+                options,
+                asks=arguments.asks,
+                seed=arguments.seed,
+                say=lambda text: print(text, file=sys.stderr),
+            )
         except SpringlineError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_status

@@ -17,22 +17,20 @@ import apsw
 import psycopg2
 
 from springline.context.knowledge import KnowledgeDefinition
-from springline.context.retrieve import Hit, embed_query, search
 from springline.core.change import Entry, load_entry, schema_entry
-from springline.core.position import PositionVector, PostgresPosition, Tick
+from springline.core.position import PositionVector, PostgresPosition
 from springline.core.schema import Column, TableSchema
 from springline.core.types import STRING, store
-from springline.errors import NotFound, SourceUnavailable
-from springline.inference.base import Embedder, vector_to_bytes
+from springline.errors import SourceUnavailable
+from springline.inference.base import Embedder
 from springline.log.base import Logged
-from springline.operators.splitting import split
 from springline.runtime.base import Freshness, QueryResult
-from springline.runtime.embedded.catalog import Relations, ViewDefinition
-from springline.runtime.embedded.engine import Engine
-from springline.runtime.embedded.knowledge import DocumentDone, Knowledge, text_hash
+from springline.runtime.embedded.catalog import ViewDefinition
+from springline.runtime.embedded.knowledge import Knowledge
+from springline.runtime.embedded.rebuild import drain, embed_missing, memory_engine
 from springline.runtime.embedded.runtime import Language
+from springline.runtime.embedded.search import Search
 from springline.runtime.embedded.snapshot import EmbeddedSnapshot, Tools
-from springline.runtime.embedded.state import STATE_FORMAT, read_resume
 
 DOCUMENTS = "policies.documents"
 
@@ -44,7 +42,9 @@ class CopySnapshot(EmbeddedSnapshot):
         super().__init__(connection, freshness, tools)
         self._one_at_a_time = threading.Lock()
 
-    def query(self, sql: str, parameters: Mapping[str, object] | None = None, limit: int | None = None) -> QueryResult:
+    def query(
+        self, sql: str, parameters: Mapping[str, object] | None = None, limit: int | None = None
+    ) -> QueryResult:
         with self._one_at_a_time:
             return super().query(sql, parameters, limit)
 
@@ -81,22 +81,24 @@ class Copier:
         began_us = time.time_ns() // 1_000
         tables, position = self._read_tables()
         documents = self._read_documents()
-        connection = apsw.Connection(":memory:", statementcachesize=300)
-        for migrate in STATE_FORMAT.migrations:
-            migrate(connection)
-        self._language.register(connection)
-        relations = Relations(connection, self._language.compile_view)
-        engine = Engine(connection, relations, read_resume(connection))
+        connection, _, engine = memory_engine(self._language.compile_view, self._language.register)
         engine.install((), [*self._schemas, _document_schema()])
         knowledge = Knowledge(self._definition, _document_schema(), self._embedder)
         knowledge.create(connection)
         engine.add_consumer(knowledge)
-        logged = Logged(1, self._schemas[0].name.split(".")[0], position, began_us, began_us, "copy", None, len(tables))
+        logged = Logged(
+            1, self._schemas[0].name.split(".")[0], position, began_us, began_us, "copy", None, len(tables)
+        )
         engine.run([(logged, [[*tables, *_document_entries(documents)]])])
         engine.install(self._views, [*self._schemas, _document_schema()])
-        engine.run((), self._embedded(knowledge, documents))
+        drain(
+            connection,
+            engine,
+            knowledge,
+            lambda base, passages: embed_missing(base.embedder, passages, self._vectors),
+        )
         freshness = Freshness("none", True, 0.0, PositionVector(), began_us)
-        tools = Tools(self._language.compile_query, lambda *asked: self._search(knowledge, *asked))
+        tools = Tools(self._language.compile_query, Search({knowledge.definition.name: knowledge}).search)
         return CopySnapshot(connection, freshness, tools)
 
     def close(self) -> None:
@@ -122,7 +124,12 @@ class Copier:
                     types = [column.type for column in schema.columns]
                     entries += [schema_entry(schema)]
                     entries += [
-                        ("r", schema.name, None, [store(value, type_) for value, type_ in zip(row, types, strict=True)])
+                        (
+                            "r",
+                            schema.name,
+                            None,
+                            [store(value, type_) for value, type_ in zip(row, types, strict=True)],
+                        )
                         for row in cursor
                     ]
                     entries += [load_entry(schema.name, loading=False)]
@@ -137,36 +144,6 @@ class Copier:
             for path in sorted(self._documents.rglob("*.md"))
             if not path.name.startswith(".")
         }
-
-    def _embedded(self, knowledge: Knowledge, documents: Mapping[str, str]) -> list[DocumentDone]:
-        done: list[DocumentDone] = []
-        for name, text in documents.items():
-            passages = split(text, format="markdown", limits=self._definition.limits)
-            missing = {one.hash: one for one in passages if one.hash not in self._vectors}
-            if missing:
-                matrix = self._embedder.embed([one.model_input() for one in missing.values()])
-                self._vectors.update(
-                    {key: vector_to_bytes(row) for key, row in zip(missing, matrix, strict=True)}
-                )
-            vectors = {one.hash: self._vectors[one.hash] for one in passages}
-            done.append(DocumentDone(knowledge, name, text_hash(text), passages, vectors))
-        return done
-
-    def _search(
-        self, knowledge: Knowledge, snapshot: EmbeddedSnapshot, name: str, text: str, limit: int
-    ) -> Sequence[Hit]:
-        if name != self._definition.name:
-            raise NotFound(f"The twin has no knowledge base {name!r}.")
-        return search(
-            snapshot.connection,
-            knowledge.index,
-            self._embedder,
-            text,
-            kb=name,
-            k=limit,
-            tick=Tick(snapshot.tick),
-            query_vector=embed_query(self._embedder, text),
-        )
 
 
 def _document_schema() -> TableSchema:

@@ -101,7 +101,10 @@ def application(scenario: Scenario, dsn: str, documents: Path, options: Options)
         app.view(name, sql, key=key)
     app.knowledge("policies", over=folder)
     app.assistant(
-        subject="customer", rows=context_rows(scenario), passages=[Passages("policies")], time_zone="America/New_York"
+        subject="customer",
+        rows=context_rows(scenario),
+        passages=[Passages("policies")],
+        time_zone="America/New_York",
     )
     return app
 
@@ -127,7 +130,9 @@ def wait_until_loaded(running: Running, *, show: bool) -> None:
         if bar is not None:
             share = (live + ready) / max(1, len(tables) + wanted)
             filled = round(share * 30)
-            bar.write(f"\r     [{'█' * filled}{'·' * (30 - filled)}] {live}/{len(tables)} tables, {ready}/{wanted} documents ")
+            bar.write(
+                f"\r     [{'█' * filled}{'·' * (30 - filled)}] {live}/{len(tables)} tables, {ready}/{wanted} documents "
+            )
             bar.flush()
         if done:
             if bar is not None:
@@ -162,7 +167,11 @@ class Show:
         plain = replace(definition, title="title", format=None, error=None, content_hash=None)
         self._copier = Copier(dsn, schemas, app.views, plain, knowledge.embedder, documents, LANGUAGE)
         self.twin = Twin(
-            copy=self._copier.copy, answer=running.answer_from, storm=self._storm, speed=self._speed, interval_s=600.0
+            copy=self._copier.copy,
+            answer=running.answer_from,
+            storm=self._storm,
+            speed=self._speed,
+            interval_s=600.0,
         )
         self._truth = PostgresReader(dsn, sql.truth)
         self.fleet = Fleet(
@@ -181,9 +190,15 @@ class Show:
         """The page and the HTTP interface."""
         token = self._running.app.settings.token
         access = Access(host=server.host, port=server.port, token=token.reveal() if token else None)
-        demo = DemoService(self._scenario, self.replay, self.twin, self.fleet, self._desk, self._running, access)
+        demo = DemoService(
+            self._scenario, self.replay, self.twin, self.fleet, self._desk, self._running, access
+        )
         return create_app(
-            self._running, access=access, routers=[router(demo)], features=("demo",), feed_extras={"demo": demo.live}
+            self._running,
+            access=access,
+            routers=[router(demo)],
+            features=("demo",),
+            feed_extras={"demo": demo.live},
         )
 
     def start(self) -> None:

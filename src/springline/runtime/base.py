@@ -76,7 +76,9 @@ class Snapshot(Protocol):
 
     def ages(self) -> Mapping[str, SourceAge]: ...
 
-    def query(self, sql: str, parameters: Mapping[str, object] | None = None, limit: int | None = None) -> QueryResult:
+    def query(
+        self, sql: str, parameters: Mapping[str, object] | None = None, limit: int | None = None
+    ) -> QueryResult:
         """Runs one SELECT of our SQL. Raises SqlError, SnapshotTooOld."""
         ...
 

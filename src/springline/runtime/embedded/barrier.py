@@ -21,7 +21,9 @@ class Barrier:
         self._progress = progress
         self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=16, thread_name_prefix="barrier")
 
-    def wait(self, require: Require, deadline_ms: float, on_miss: OnMiss, *, complete: bool = True) -> Freshness:
+    def wait(
+        self, require: Require, deadline_ms: float, on_miss: OnMiss, *, complete: bool = True
+    ) -> Freshness:
         """Blocks at most ``deadline_ms``. Raises NotFresh where the deadline is missed and ``on_miss`` is ``refuse``."""
         asked_at_us, started = time.time_ns() // 1_000, time.monotonic()
         if require == "none":
@@ -36,7 +38,9 @@ class Barrier:
                 f"The answer could not be brought up to date within {deadline_ms:g} ms; behind: {names}.",
                 hint="Try again, allow a longer deadline_ms, or accept ages with on_miss=state_age.",
             )
-        return Freshness(require, not missing, waited_ms, PositionVector(required), asked_at_us, tuple(missing))
+        return Freshness(
+            require, not missing, waited_ms, PositionVector(required), asked_at_us, tuple(missing)
+        )
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -50,7 +54,9 @@ class Barrier:
                 return {name: source.current_position(timeout_s)}, ()
             except SpringlineError:
                 return {}, (name,)
-        futures = {name: self._pool.submit(one.current_position, timeout_s) for name, one in self._sources.items()}
+        futures = {
+            name: self._pool.submit(one.current_position, timeout_s) for name, one in self._sources.items()
+        }
         positions: dict[str, Position] = {}
         failed: list[str] = []
         for name, future in futures.items():

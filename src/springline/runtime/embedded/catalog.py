@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import apsw
@@ -27,7 +27,13 @@ from springline.runtime.embedded.state import (
     remove_relation,
     write_relation,
 )
-from springline.runtime.embedded.tables import create_relation, create_scratch, drop_relation, key_names, quote
+from springline.runtime.embedded.tables import (
+    create_relation,
+    create_scratch,
+    drop_relation,
+    key_names,
+    quote,
+)
 from springline.runtime.embedded.views import View, ViewFailed
 from springline.sql.program import ViewProgram
 
@@ -63,7 +69,9 @@ class Relations:
 
     def schemas(self) -> dict[str, TableSchema]:
         """Every relation that can be read now."""
-        return {name: relation.schema for name, relation in self.relations.items() if relation.state != "stopped"}
+        return {
+            name: relation.schema for name, relation in self.relations.items() if relation.state != "stopped"
+        }
 
     def is_loading(self, table: str) -> bool:
         return self.relations[table].state == "loading"
@@ -74,7 +82,8 @@ class Relations:
         mirror = self._views[name].mirror if name in self._views else self.mirrors[name]
         for *row, weight in self._connection.execute(mirror.statements.read_delta).fetchall():
             rendered = {
-                column.name: render(value, column.type) for column, value in zip(schema.columns, row, strict=True)
+                column.name: render(value, column.type)
+                for column, value in zip(schema.columns, row, strict=True)
             }
             yield RelationChange(tick, name, 1 if weight > 0 else -1, rendered)
 
@@ -116,7 +125,8 @@ class Relations:
         has_rows = self._connection.execute(f"SELECT 1 FROM main.{quote(table)} LIMIT 1").fetchone()
         if has_rows and relation.schema.key:
             columns = ", ".join(
-                f"{quote(part)} {relation.schema.column(part).type.sqlite}" for part in key_names(relation.schema)
+                f"{quote(part)} {relation.schema.column(part).type.sqlite}"
+                for part in key_names(relation.schema)
             )
             names = ", ".join(map(quote, key_names(relation.schema)))
             seen = quote("seen:" + table)
@@ -165,7 +175,12 @@ class Relations:
             installed = self.relations.get(program.name)
             view = View(self._connection, program)
             rebuilt_input = any(name in built for name in program.inputs)
-            if installed is None or installed.program != fingerprint(program) or installed.state == "stopped" or rebuilt_input:
+            if (
+                installed is None
+                or installed.program != fingerprint(program)
+                or installed.state == "stopped"
+                or rebuilt_input
+            ):
                 self._drop_view(program.name)
                 self._build(view, tick)
                 built.append(program.name)
@@ -254,7 +269,9 @@ class Relations:
 
     def _write_stopped(self, definition: ViewDefinition, error: SpringlineError) -> None:
         empty = TableSchema(definition.name, ())
-        write_relation(self._connection, Relation(definition.name, "view", empty, "stopped", error=str(error)))
+        write_relation(
+            self._connection, Relation(definition.name, "view", empty, "stopped", error=str(error))
+        )
         self.relations = read_relations(self._connection)
 
     # -- memory ----------------------------------------------------------------------------------------------------
@@ -276,10 +293,12 @@ class Relations:
     def _load(self) -> None:
         self.relations = read_relations(self._connection)
         self.mirrors = {}
-        for name, relation in self.relations.items():
+        for relation in list(self.relations.values()):
             if relation.kind == "table":
                 self._attach_table(relation.schema, relation.state)
-        seen = self._connection.execute("SELECT substr(name, 6) FROM main.sqlite_schema WHERE name GLOB 'seen:*'")
+        seen = self._connection.execute(
+            "SELECT substr(name, 6) FROM main.sqlite_schema WHERE name GLOB 'seen:*'"
+        )
         self.reloading = {name for (name,) in seen}
 
     def _attach_table(self, schema: TableSchema, state: str) -> None:
@@ -303,7 +322,9 @@ class Relations:
                 self.readers.setdefault(name, []).append(view)
 
     def _set_state(self, name: str, state: str, error: str | None = None) -> None:
-        self._connection.execute("UPDATE _relations SET state = ?, error = ? WHERE name = ?", (state, error, name))
+        self._connection.execute(
+            "UPDATE _relations SET state = ?, error = ? WHERE name = ?", (state, error, name)
+        )
         self.relations = read_relations(self._connection)
 
     def _execute(self, statements: Iterable[str]) -> None:
@@ -313,5 +334,9 @@ class Relations:
 
 def fingerprint(program: ViewProgram) -> str:
     """Changes when anything that the view's state depends on does."""
-    parts = [program.text, program.schema.to_json(), [step.sql for step in (*program.state, *program.backfill)]]
+    parts = [
+        program.text,
+        program.schema.to_json(),
+        [step.sql for step in (*program.state, *program.backfill)],
+    ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -147,7 +147,9 @@ class Engine:
         """Folds a part's entries and carries them through, stopping at every control entry to keep the order."""
         logged = part.transactions[-1]
         known = applied.get(logged.source) or self.resume.applied.get(logged.source)
-        cause = Cause(logged.source, known.position if known else None, logged.committed_at_us, logged.sequence)
+        cause = Cause(
+            logged.source, known.position if known else None, logged.committed_at_us, logged.sequence
+        )
         changes: dict[str, TableChanges] = {}
         tables = self._relations.mirrors
         for operation, table, before, after in part.entries:
@@ -167,7 +169,9 @@ class Engine:
         outcome.changes += len(part.entries)
         for one in part.ended:
             outcome.source_commit_times_us.append(one.committed_at_us)
-            applied[one.source] = SourceProgress(position_to_text(one.position), one.committed_at_us, one.sequence)
+            applied[one.source] = SourceProgress(
+                position_to_text(one.position), one.committed_at_us, one.sequence
+            )
 
     def _propagate(
         self, changes: Mapping[str, TableChanges], tick: Tick, cause: Cause, outcome: TickResult
@@ -208,7 +212,13 @@ class Engine:
         self._connection.executemany(
             "INSERT OR REPLACE INTO _dead_letters(what, name, key, reason, tick, at_us) VALUES ('row', ?, ?, ?, ?, ?)",
             [
-                (table, repr(key), "an update without its large values, for a row that is not here", tick, time.time_ns() // 1_000)
+                (
+                    table,
+                    repr(key),
+                    "an update without its large values, for a row that is not here",
+                    tick,
+                    time.time_ns() // 1_000,
+                )
                 for key in missing
             ],
         )
@@ -224,7 +234,13 @@ class Engine:
             outcome.feed.extend(self._relations.feed(name, tick))
 
     def _control(
-        self, operation: str, table: str, after: Sequence[object] | None, tick: Tick, cause: Cause, outcome: TickResult
+        self,
+        operation: str,
+        table: str,
+        after: Sequence[object] | None,
+        tick: Tick,
+        cause: Cause,
+        outcome: TickResult,
     ) -> None:
         if operation == Operation.SCHEMA.value and after:
             self._relations.set_schema(TableSchema.from_json(after[0]), tick)  # pyright: ignore[reportArgumentType]
@@ -273,4 +289,3 @@ def _parts(transactions: Sequence[tuple[Logged, Iterable[list[Entry]]]]) -> Iter
         yield _Part([logged], [], [logged])
     if part is not None:
         yield part
-

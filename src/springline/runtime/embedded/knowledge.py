@@ -112,7 +112,9 @@ class Knowledge:
         """Fills the in-memory index from the vectors of the visible passages."""
         self.index = VectorIndex(self.embedder.dimensions)
         batches = stored_vectors(connection, self.definition.name, self.embedder.model)
-        self.index.load(((ids, vectors_from_bytes(blobs, self.embedder.dimensions)) for ids, blobs in batches), tick=tick)
+        self.index.load(
+            ((ids, vectors_from_bytes(blobs, self.embedder.dimensions)) for ids, blobs in batches), tick=tick
+        )
 
     def rebuild(self, connection: apsw.Connection, tick: Tick, cause: Cause) -> None:
         """Takes every row of the relation as new: for a new knowledge base, and after a change of embedder."""
@@ -120,7 +122,9 @@ class Knowledge:
         names = ", ".join(map(quote, self._wanted))
         connection.execute("DELETE FROM _work WHERE knowledge = ?", (self.definition.name,))
         for row in connection.execute(f"SELECT {names} FROM {relation}").fetchall():
-            self._changed(connection, dict(zip(self._wanted, row, strict=True)), tick, cause, backfill=True, force=True)
+            self._changed(
+                connection, dict(zip(self._wanted, row, strict=True)), tick, cause, backfill=True, force=True
+            )
 
     def follow(self, connection: apsw.Connection, tick: Tick, cause: Cause, *, loading: bool) -> None:
         came = connection.execute(self._read_delta.format(">")).fetchall()
@@ -128,7 +132,9 @@ class Knowledge:
         for document in gone:
             self._deleted(connection, str(document), tick)
         for row in came:
-            self._changed(connection, dict(zip(self._wanted, row, strict=True)), tick, cause, backfill=loading)
+            self._changed(
+                connection, dict(zip(self._wanted, row, strict=True)), tick, cause, backfill=loading
+            )
 
     def undo(self, tick: Tick) -> None:
         self.index.undo(tick)
@@ -158,7 +164,15 @@ class Knowledge:
         ).fetchall()
         rows = [
             PassageRow(
-                done.document, version, one.ordinal, one.heading_path, one.text, one.hash, one.language, one.start, one.end
+                done.document,
+                version,
+                one.ordinal,
+                one.heading_path,
+                one.text,
+                one.hash,
+                one.language,
+                one.start,
+                one.end,
             )
             for one in plan.insert
         ]
@@ -167,7 +181,10 @@ class Knowledge:
         publish(connection, name, insert=inserted, remove=plan.remove, move=moved, tick=tick)
         self._index(connection, tick, inserted, [row.hash for row in rows], plan.remove)
         connection.execute("DELETE FROM _work WHERE knowledge = ? AND document = ?", (name, done.document))
-        connection.execute("DELETE FROM _dead_letters WHERE what = 'document' AND name = ? AND key = ?", (name, done.document))
+        connection.execute(
+            "DELETE FROM _dead_letters WHERE what = 'document' AND name = ? AND key = ?",
+            (name, done.document),
+        )
 
     def fail(self, connection: apsw.Connection, tick: Tick, failed: DocumentFailed) -> None:
         """Tries again later, or sets the document aside: its last good version stays searchable."""
@@ -212,12 +229,17 @@ class Knowledge:
             self._deleted(connection, document, tick)
             return
         content = _content_hash(text, row.get(definition.content_hash) if definition.content_hash else None)
-        known = connection.execute(f"SELECT content_hash, state FROM {self._documents} WHERE document = ?", (document,)).fetchone()
-        same = known is not None and known[0] == content and not force
-        state = "failed" if error is not None else (known[1] if same and known[1] != "failed" else "pending")
+        found = connection.execute(
+            f"SELECT state FROM {self._documents} WHERE document = ? AND content_hash IS ?",
+            (document, content),
+        ).fetchone()
+        known = "pending" if found is None or force or found[0] == "failed" else str(found[0])
+        state = "failed" if error is not None else known
         self._write_document(connection, row, content, state, error, tick, cause)
         if error is not None:
-            connection.execute("DELETE FROM _work WHERE knowledge = ? AND document = ?", (definition.name, document))
+            connection.execute(
+                "DELETE FROM _work WHERE knowledge = ? AND document = ?", (definition.name, document)
+            )
         elif state == "pending":
             self._enqueue(connection, document, content, cause, backfill=backfill)
 
@@ -234,7 +256,9 @@ class Knowledge:
         document = str(row[self.definition.document])
         family, language = document_family(document)
         text = row[self.definition.text]
-        metadata = {name: render(row[name], self._schema.column(name).type) for name in self.definition.metadata}
+        metadata = {
+            name: render(row[name], self._schema.column(name).type) for name in self.definition.metadata
+        }
         title = row.get(self.definition.title) if self.definition.title else None
         connection.execute(
             f"""INSERT INTO {self._documents}(document, relation_key, title, family, language, content_hash, version, state,
@@ -246,12 +270,25 @@ class Knowledge:
                     _tick = excluded._tick""",
             (
                 *(document, document, title or document, family),
-                *(language or guess_language(text if isinstance(text, str) else ""), content, state, cause.source),
-                *(cause.before_position, cause.committed_at_us, json.dumps(metadata, ensure_ascii=False), error, tick),
+                *(
+                    language or guess_language(text if isinstance(text, str) else ""),
+                    content,
+                    state,
+                    cause.source,
+                ),
+                *(
+                    cause.before_position,
+                    cause.committed_at_us,
+                    json.dumps(metadata, ensure_ascii=False),
+                    error,
+                    tick,
+                ),
             ),
         )
 
-    def _enqueue(self, connection: apsw.Connection, document: str, content: str, cause: Cause, *, backfill: bool) -> None:
+    def _enqueue(
+        self, connection: apsw.Connection, document: str, content: str, cause: Cause, *, backfill: bool
+    ) -> None:
         # A document that is pending already keeps its older cause: completeness is counted from there.
         connection.execute(
             """INSERT INTO _work(knowledge, document, input_hash, source, before_position, committed_at_us, log_sequence,
@@ -266,21 +303,32 @@ class Knowledge:
 
     def _deleted(self, connection: apsw.Connection, document: str, tick: Tick) -> None:
         name = self.definition.name
-        ids = [row[0] for row in connection.execute(f"SELECT id FROM {self._passages} WHERE document = ?", (document,))]
+        ids = [
+            row[0]
+            for row in connection.execute(f"SELECT id FROM {self._passages} WHERE document = ?", (document,))
+        ]
         publish(connection, name, insert=(), remove=ids, move={}, tick=tick)
         self.index.remove(tick, ids)
         connection.execute(f"DELETE FROM {self._documents} WHERE document = ?", (document,))
         connection.execute("DELETE FROM _work WHERE knowledge = ? AND document = ?", (name, document))
-        connection.execute("DELETE FROM _dead_letters WHERE what = 'document' AND name = ? AND key = ?", (name, document))
+        connection.execute(
+            "DELETE FROM _dead_letters WHERE what = 'document' AND name = ? AND key = ?", (name, document)
+        )
 
     def _is_current(self, connection: apsw.Connection, document: str, input_hash: str) -> bool:
         found = connection.execute(
-            "SELECT input_hash FROM _work WHERE knowledge = ? AND document = ?", (self.definition.name, document)
+            "SELECT input_hash FROM _work WHERE knowledge = ? AND document = ?",
+            (self.definition.name, document),
         ).fetchone()
         return found is not None and found[0] == input_hash
 
     def _index(
-        self, connection: apsw.Connection, tick: Tick, ids: Sequence[int], hashes: Sequence[str], remove: Sequence[int]
+        self,
+        connection: apsw.Connection,
+        tick: Tick,
+        ids: Sequence[int],
+        hashes: Sequence[str],
+        remove: Sequence[int],
     ) -> None:
         rows = dict(
             connection.execute(
@@ -290,7 +338,9 @@ class Knowledge:
         )
         self.index.remove(tick, remove)
         if ids:
-            self.index.add(tick, ids, vectors_from_bytes([rows[key] for key in hashes], self.embedder.dimensions))
+            self.index.add(
+                tick, ids, vectors_from_bytes([rows[key] for key in hashes], self.embedder.dimensions)
+            )
 
 
 def _content_hash(text: Stored, given: Stored) -> str:
@@ -302,5 +352,3 @@ def _language(passages: Sequence[Passage]) -> str:
     for passage in passages:
         counts[passage.language] = counts.get(passage.language, 0) + len(passage.text)
     return max(counts, key=lambda name: counts[name]) if counts else "other"
-
-

@@ -36,12 +36,16 @@ class TableChanges:
         self.truncated = False
         self.missing: list[Key] = []
         """Keys whose unchanged values are neither here nor in the table."""
-        self._key: Callable[[Row], Key] | None = operator.itemgetter(*schema.key_indexes) if schema.key else None
+        self._key: Callable[[Row], Key] | None = (
+            operator.itemgetter(*schema.key_indexes) if schema.key else None
+        )
 
     def __bool__(self) -> bool:
         return bool(self.net or self.bag or self.truncated)
 
-    def add(self, operation: str, before: Row | None, after: Row | None, stored: Callable[[Key], Row | None]) -> None:
+    def add(
+        self, operation: str, before: Row | None, after: Row | None, stored: Callable[[Key], Row | None]
+    ) -> None:
         """Folds one entry in. ``stored(key)`` reads the row that the table holds; asked only for unchanged values."""
         key_of = self._key
         if key_of is None:
@@ -64,7 +68,10 @@ class TableChanges:
                 if previous is None:
                     self.missing.append(key)
                     return
-                after = [old if isinstance(new, Unchanged) else new for new, old in zip(after, previous, strict=True)]
+                after = [
+                    old if isinstance(new, Unchanged) else new
+                    for new, old in zip(after, previous, strict=True)
+                ]
             self.net[key] = after
 
     def _add_to_bag(self, operation: str, before: Row | None, after: Row | None) -> None:
@@ -132,7 +139,9 @@ class Mirror:
         """Remembers that these keys exist in the source, while the table is loaded again."""
         seen = quote("seen:" + self.schema.name)
         places = ", ".join("?" * len(self.schema.key_indexes))
-        self._connection.executemany(f"INSERT OR IGNORE INTO main.{seen} VALUES ({places})", map(self._parameters, keys))
+        self._connection.executemany(
+            f"INSERT OR IGNORE INTO main.{seen} VALUES ({places})", map(self._parameters, keys)
+        )
 
     def unseen_keys(self) -> list[Key]:
         """Keys of the table that were not seen while it was loaded again: their rows no longer exist."""

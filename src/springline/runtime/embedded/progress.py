@@ -47,13 +47,17 @@ class Progress:
             self._failed = error
             self._changed.notify_all()
 
-    def wait_for(self, required: Mapping[str, Position], *, complete: bool, deadline_s: float) -> tuple[str, ...]:
+    def wait_for(
+        self, required: Mapping[str, Position], *, complete: bool, deadline_s: float
+    ) -> tuple[str, ...]:
         """Waits until everything required is applied and, if ``complete``, the model work of these changes is done, or until the
         monotonic ``deadline_s``. The sources that are missing then; empty when all is there."""
         with self._changed:
             if not self._wait(lambda: self._reached.applied.covers(required), deadline_s):
                 return tuple(
-                    source for source, position in required.items() if not self._reached.applied.covers({source: position})
+                    source
+                    for source, position in required.items()
+                    if not self._reached.applied.covers({source: position})
                 )
             through = self._reached.log_sequence
             if complete and not self._wait(lambda: self._is_complete(through), deadline_s):
@@ -66,5 +70,7 @@ class Progress:
 
     def _wait(self, condition: object, deadline_s: float) -> bool:
         assert callable(condition)
-        self._changed.wait_for(lambda: condition() or self._failed is not None, max(0.0, deadline_s - time.monotonic()))
+        self._changed.wait_for(
+            lambda: condition() or self._failed is not None, max(0.0, deadline_s - time.monotonic())
+        )
         return bool(condition())

@@ -95,7 +95,9 @@ class Readers:
 
     def _take(self) -> apsw.Connection:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or (not self._gate_closed and len(self._open) < self._most))
+            self._changed.wait_for(
+                lambda: self._closed or (not self._gate_closed and len(self._open) < self._most)
+            )
             if self._closed:
                 raise StateError("The application is stopping.", hint="Start it again with `springline run`.")
             connection = self._free.pop() if self._free else None
@@ -123,7 +125,9 @@ class Readers:
 class Checkpointer:
     """Moves the WAL of ``state.db`` into the file, on a connection of its own. Used by the maintenance thread."""
 
-    def __init__(self, path: Path, readers: Readers, *, wal_limit_bytes: int = 64 << 20, vfs: str | None = None) -> None:
+    def __init__(
+        self, path: Path, readers: Readers, *, wal_limit_bytes: int = 64 << 20, vfs: str | None = None
+    ) -> None:
         self._wal = path.with_name(path.name + "-wal")
         self._connection = connect(path, vfs=vfs)
         self._readers = readers

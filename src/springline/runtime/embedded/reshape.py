@@ -30,7 +30,8 @@ def _keeps_key(old: TableSchema, new: TableSchema) -> bool:
     sources = [_match(old, new.column(name)) for name in new.key]
     names = [column.name if column else None for column in sources]
     same_types = all(
-        column is not None and column.type == new.column(name).type for name, column in zip(new.key, sources, strict=True)
+        column is not None and column.type == new.column(name).type
+        for name, column in zip(new.key, sources, strict=True)
     )
     return bool(new.key) and names == list(old.key) and same_types
 

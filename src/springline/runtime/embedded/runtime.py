@@ -169,7 +169,9 @@ class EmbeddedRuntime:
                     source = definition.relation.split(".")[0]
                     cause = Cause(source, None, time.time_ns() // 1_000, resume.log_sequence)
                     knowledge.rebuild(connection, resume.tick, cause)
-                    connection.execute("INSERT OR REPLACE INTO _knowledge VALUES (?, ?)", (definition.name, fingerprint))
+                    connection.execute(
+                        "INSERT OR REPLACE INTO _knowledge VALUES (?, ?)", (definition.name, fingerprint)
+                    )
                 knowledge.load_index(connection, resume.tick)
                 self.knowledge[definition.name] = knowledge
                 self._engine.add_consumer(knowledge)
@@ -201,7 +203,9 @@ class EmbeddedRuntime:
         self._worker = Worker(self.knowledge, self._readers, self._loop.submit)
         self._captures = [Capture(source, self.log) for source in self.definition.sources]
         self.status_reader = StatusReader(self, checkpointer)
-        maintenance = Maintenance(self.log, checkpointer, self._readers, self.knowledge, self._progress, options.retention)
+        maintenance = Maintenance(
+            self.log, checkpointer, self._readers, self.knowledge, self._progress, options.retention
+        )
         for part in (self._loop, self._worker, maintenance, *self._captures):
             part.start()
             self._closing.callback(part.stop)
@@ -210,7 +214,9 @@ class EmbeddedRuntime:
 
     def _on_tick(self, outcome: TickResult) -> None:
         """Told by the loop after every commit."""
-        latencies = [max(0.0, (outcome.committed_at_us - at) / 1_000) for at in outcome.source_commit_times_us]
+        latencies = [
+            max(0.0, (outcome.committed_at_us - at) / 1_000) for at in outcome.source_commit_times_us
+        ]
         self._measure.tick(outcome.changes, latencies)
         self._publish(outcome)
         self._worker.notice(outcome.tick, outcome.results)
@@ -299,7 +305,9 @@ class EmbeddedRuntime:
 
         target.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         if target.state_path.exists() or target.log_path.exists():
-            raise ConfigurationError(f"{target.path} already holds a data folder.", hint="Choose an empty folder.")
+            raise ConfigurationError(
+                f"{target.path} already holds a data folder.", hint="Choose an empty folder."
+            )
         state = connect(self.folder.state_path, read_only=True, vfs=self.options.vfs)
         try:
             backup_to(state, target.state_path)
@@ -314,7 +322,8 @@ class EmbeddedRuntime:
     def _check_running(self) -> None:
         if self._state == "failed":
             raise StateError(
-                f"The engine stopped: {self._failure}.", hint="See the log; a restart resumes from the last tick."
+                f"The engine stopped: {self._failure}.",
+                hint="See the log; a restart resumes from the last tick.",
             )
         if self._state not in ("running", "starting"):
             raise StateError("The application is not running.", hint="Start it with `springline run`.")
@@ -354,4 +363,3 @@ class EmbeddedRuntime:
     @property
     def failure(self) -> BaseException | None:
         return self._failure
-

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,12 +22,47 @@ Searcher = Callable[["EmbeddedSnapshot", str, str, int], Sequence[Any]]
 QueryCompiler = Callable[[str, Mapping[str, TableSchema], Mapping[str, object]], QueryProgram]
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What a snapshot needs from the application: the query compiler and the knowledge bases' search."""
+MOST_PROGRAMS = 512
 
-    compile_query: QueryCompiler
-    search: Searcher
+
+class Tools:
+    """What snapshots need from the application, and share: the query compiler, the knowledge bases' search, and what was compiled
+    or read for the present set of relations. Thread-safe."""
+
+    def __init__(self, compile_query: QueryCompiler, search: Searcher) -> None:
+        self.search = search
+        self._compile_query = compile_query
+        self._lock = threading.Lock()
+        self._version = -1
+        self._relations: Mapping[str, Relation] = {}
+        self._programs: dict[tuple[str, frozenset[str]], QueryProgram] = {}
+
+    def relations(self, connection: apsw.Connection, version: int) -> Mapping[str, Relation]:
+        """The relations as of a snapshot; read again only where their version changed."""
+        with self._lock:
+            if version == self._version:
+                return self._relations
+        found = read_relations(connection)
+        with self._lock:
+            if version > self._version:
+                self._version, self._relations, self._programs = version, found, {}
+        return found
+
+    def program(
+        self, text: str, parameters: Mapping[str, object], snapshot: EmbeddedSnapshot
+    ) -> QueryProgram:
+        """The compiled query; kept while the relations are the same."""
+        key = (text, frozenset(parameters))
+        with self._lock:
+            if snapshot.relations_version == self._version and key in self._programs:
+                return self._programs[key]
+        made = self._compile_query(text, snapshot.schemas, parameters)
+        with self._lock:
+            if snapshot.relations_version == self._version:
+                if len(self._programs) >= MOST_PROGRAMS:
+                    self._programs.clear()
+                self._programs[key] = made
+        return made
 
 
 class EmbeddedSnapshot:
@@ -41,13 +76,14 @@ class EmbeddedSnapshot:
         self.tick: Tick = resume.tick
         self.log_sequence = resume.log_sequence
         self.epoch = resume.epoch
+        self.relations_version = resume.relations_version
         self._progress = resume.applied
         self.applied: PositionVector = resume.vector()
         self.taken_at_us = time.time_ns() // 1_000
 
     @cached_property
     def relations(self) -> Mapping[str, Relation]:
-        return read_relations(self.connection)
+        return self._tools.relations(self.connection, self.relations_version)
 
     @cached_property
     def schemas(self) -> Mapping[str, TableSchema]:
@@ -84,15 +120,21 @@ class EmbeddedSnapshot:
 
     def tick_time(self, tick: int) -> int | None:
         """When a tick was committed, microseconds since the epoch; None when that is no longer known."""
-        found = self.connection.execute("SELECT committed_at_us FROM _ticks WHERE tick = ?", (tick,)).fetchone()
+        found = self.connection.execute(
+            "SELECT committed_at_us FROM _ticks WHERE tick = ?", (tick,)
+        ).fetchone()
         return None if found is None else int(found[0])
 
-    def query(self, sql: str, parameters: Mapping[str, object] | None = None, limit: int | None = None) -> QueryResult:
+    def query(
+        self, sql: str, parameters: Mapping[str, object] | None = None, limit: int | None = None
+    ) -> QueryResult:
         self._refuse_stopped(sql)
-        program = self._tools.compile_query(sql, self.schemas, parameters or {})
+        program = self._tools.program(sql, parameters or {}, self)
         bound = {name: _stored(value) for name, value in (parameters or {}).items()}
         try:
-            cursor = self.connection.execute(program.sql, bound) if bound else self.connection.execute(program.sql)
+            cursor = (
+                self.connection.execute(program.sql, bound) if bound else self.connection.execute(program.sql)
+            )
             rows: list[tuple[Stored, ...]] = []
             for row in cursor:
                 rows.append(row)
@@ -118,4 +160,3 @@ def _stored(value: object) -> Stored:
     if value is None or isinstance(value, int | float | str | bytes):
         return value
     return store(value, STRING)
-

@@ -26,9 +26,9 @@ def _create(connection: apsw.Connection) -> None:
     connection.execute("""
         CREATE TABLE _engine(
             only INTEGER PRIMARY KEY CHECK (only = 1), tick INTEGER NOT NULL, log_sequence INTEGER NOT NULL,
-            epoch INTEGER NOT NULL
+            epoch INTEGER NOT NULL, relations_version INTEGER NOT NULL
         ) STRICT;
-        INSERT INTO _engine VALUES (1, 0, 0, 1);
+        INSERT INTO _engine VALUES (1, 0, 0, 1, 1);
         CREATE TABLE _applied(
             source TEXT PRIMARY KEY, position TEXT NOT NULL, committed_at_us INTEGER NOT NULL,
             log_sequence INTEGER NOT NULL
@@ -41,6 +41,15 @@ def _create(connection: apsw.Connection) -> None:
             state TEXT NOT NULL CHECK (state IN ('loading', 'live', 'stopped')), program TEXT, drop_steps TEXT,
             error TEXT
         ) STRICT, WITHOUT ROWID;
+        CREATE TRIGGER _relations_inserted AFTER INSERT ON _relations BEGIN
+            UPDATE _engine SET relations_version = relations_version + 1;
+        END;
+        CREATE TRIGGER _relations_updated AFTER UPDATE ON _relations BEGIN
+            UPDATE _engine SET relations_version = relations_version + 1;
+        END;
+        CREATE TRIGGER _relations_deleted AFTER DELETE ON _relations BEGIN
+            UPDATE _engine SET relations_version = relations_version + 1;
+        END;
         CREATE TABLE _knowledge(name TEXT PRIMARY KEY, definition TEXT NOT NULL) STRICT, WITHOUT ROWID;
         CREATE TABLE _work(
             knowledge TEXT NOT NULL, document TEXT NOT NULL, input_hash TEXT NOT NULL, source TEXT NOT NULL,
@@ -77,6 +86,8 @@ class Resume:
     log_sequence: int
     epoch: int
     applied: Mapping[str, SourceProgress]
+    relations_version: int = 0
+    """Changes whenever a relation appears, goes, or changes its schema or state."""
 
     def vector(self) -> PositionVector:
         return PositionVector({name: position_from_text(one.position) for name, one in self.applied.items()})
@@ -88,12 +99,12 @@ class Resume:
 def read_resume(connection: apsw.Connection) -> Resume:
     """One SELECT: the last committed tick and every source's applied position."""
     rows = connection.execute("""
-        SELECT e.tick, e.log_sequence, e.epoch, a.source, a.position, a.committed_at_us, a.log_sequence
+        SELECT e.tick, e.log_sequence, e.epoch, e.relations_version, a.source, a.position, a.committed_at_us, a.log_sequence
         FROM _engine e LEFT JOIN _applied a
     """).fetchall()
-    tick, log_sequence, epoch = rows[0][:3]
-    applied = {row[3]: SourceProgress(*row[4:]) for row in rows if row[3] is not None}
-    return Resume(Tick(tick), log_sequence, epoch, applied)
+    tick, log_sequence, epoch, version = rows[0][:4]
+    applied = {row[4]: SourceProgress(*row[5:]) for row in rows if row[4] is not None}
+    return Resume(Tick(tick), log_sequence, epoch, applied, version)
 
 
 def check_resume(resume: Resume, *, log_first: int, log_last: int) -> None:
@@ -115,7 +126,9 @@ def write_progress(
 ) -> None:
     """The last statements of every tick, in its transaction."""
     connection.execute("UPDATE _engine SET tick = ?, log_sequence = ?", (resume.tick, resume.log_sequence))
-    connection.execute("INSERT INTO _ticks VALUES (?, ?, ?)", (resume.tick, committed_at_us, resume.log_sequence))
+    connection.execute(
+        "INSERT INTO _ticks VALUES (?, ?, ?)", (resume.tick, committed_at_us, resume.log_sequence)
+    )
     for source, progress in changed.items():
         connection.execute(
             "INSERT OR REPLACE INTO _applied VALUES (?, ?, ?, ?)",
@@ -139,7 +152,13 @@ class Relation:
 def read_relations(connection: apsw.Connection) -> dict[str, Relation]:
     return {
         name: Relation(
-            name, kind, TableSchema.from_json(json.loads(schema)), state, program, tuple(json.loads(drop or "[]")), error
+            name,
+            kind,
+            TableSchema.from_json(json.loads(schema)),
+            state,
+            program,
+            tuple(json.loads(drop or "[]")),
+            error,
         )
         for name, kind, schema, state, program, drop, error in connection.execute(
             "SELECT name, kind, schema, state, program, drop_steps, error FROM _relations"

@@ -36,7 +36,9 @@ def create_relation(schema: TableSchema) -> list[str]:
     single_integer = (
         strict_key and len(schema.key) == 1 and schema.column(schema.key[0]).type.sqlite == "INTEGER"
     )
-    definitions = [_definition(column, required=strict_key and column.name in schema.key) for column in schema.columns]
+    definitions = [
+        _definition(column, required=strict_key and column.name in schema.key) for column in schema.columns
+    ]
     definitions.append("_tick INTEGER NOT NULL")
     if strict_key:
         definitions.append(f"PRIMARY KEY({columns_of(schema.key)})")
@@ -44,10 +46,14 @@ def create_relation(schema: TableSchema) -> list[str]:
     statements = [f"CREATE TABLE IF NOT EXISTS main.{name}({', '.join(definitions)}) {options}"]
     if not strict_key:
         lookup = schema.key or schema.names[:3]
-        statements.append(f"CREATE INDEX IF NOT EXISTS main.{quote('i:' + schema.name)} ON {name}({columns_of(lookup)})")
+        statements.append(
+            f"CREATE INDEX IF NOT EXISTS main.{quote('i:' + schema.name)} ON {name}({columns_of(lookup)})"
+        )
     if schema.key and not strict_key:
         parts = ", ".join(f"{quote(part)} IS NULL, ifnull({quote(part)}, 0)" for part in schema.key)
-        statements.append(f"CREATE UNIQUE INDEX IF NOT EXISTS main.{quote('u:' + schema.name)} ON {name}({parts})")
+        statements.append(
+            f"CREATE UNIQUE INDEX IF NOT EXISTS main.{quote('u:' + schema.name)} ON {name}({parts})"
+        )
     return statements
 
 
@@ -104,12 +110,12 @@ class RelationStatements:
             delete = f"DELETE FROM main.{name} WHERE {given}"
             gone = f"({columns_of(key)}) IN (SELECT {columns_of(key)} FROM temp.{delta} WHERE _w < 0)"
             if any(schema.column(part).nullable for part in key):
-                gone = (
-                    f"rowid IN (SELECT r.rowid FROM temp.{delta} k CROSS JOIN main.{name} r ON {same} WHERE k._w < 0)"
-                )
+                gone = f"rowid IN (SELECT r.rowid FROM temp.{delta} k CROSS JOIN main.{name} r ON {same} WHERE k._w < 0)"
         else:
             # Equal rows may occur more than once: one deletion takes one of them.
-            delete = f"DELETE FROM main.{name} WHERE rowid = (SELECT rowid FROM main.{name} WHERE {given} LIMIT 1)"
+            delete = (
+                f"DELETE FROM main.{name} WHERE rowid = (SELECT rowid FROM main.{name} WHERE {given} LIMIT 1)"
+            )
             gone = "0"
         return RelationStatements(
             add_key=f"INSERT INTO temp.{keys} VALUES ({', '.join('?' * len(key))})",

@@ -73,7 +73,9 @@ class Worker:
         """A tick was committed: there may be new work, and these results are applied."""
         with self._changed:
             self._tick = tick
-            self._submitted -= {_key(one) for one in applied if isinstance(one, DocumentDone | DocumentFailed)}
+            self._submitted -= {
+                _key(one) for one in applied if isinstance(one, DocumentDone | DocumentFailed)
+            }
             self._changed.notify_all()
 
     def _run(self) -> None:
@@ -112,7 +114,9 @@ class Worker:
                     break
                 found = _read_document(connection, self._knowledge[name], document)
                 if found is not None:
-                    documents.append(Document(self._knowledge[name], document, input_hash, *found, bool(backfill)))
+                    documents.append(
+                        Document(self._knowledge[name], document, input_hash, *found, bool(backfill))
+                    )
                 if len(documents) == DOCUMENTS_AT_ONCE:
                     break
             return documents
@@ -143,7 +147,9 @@ class Worker:
             if self._stop.is_set():
                 return
 
-    def _embed_missing(self, knowledge: Knowledge, missing: Sequence[Passage], vectors: dict[str, bytes]) -> None:
+    def _embed_missing(
+        self, knowledge: Knowledge, missing: Sequence[Passage], vectors: dict[str, bytes]
+    ) -> None:
         size = max(1, min(knowledge.embedder.batch_size, 16))
         for start in range(0, len(missing), size):
             batch = missing[start : start + size]
@@ -172,7 +178,9 @@ def _key(result: DocumentDone | DocumentFailed) -> tuple[str, str, str]:
     return result.knowledge.definition.name, result.document, result.input_hash
 
 
-def _read_document(connection: apsw.Connection, knowledge: Knowledge, document: str) -> tuple[str, str] | None:
+def _read_document(
+    connection: apsw.Connection, knowledge: Knowledge, document: str
+) -> tuple[str, str] | None:
     definition = knowledge.definition
     form = quote(definition.format) if definition.format else "'markdown'"
     found = connection.execute(
