@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import apsw
@@ -86,7 +86,7 @@ class Resume:
     log_sequence: int
     epoch: int
     applied: Mapping[str, SourceProgress]
-    relations_version: int = 0
+    relations_version: int = field(default=0, compare=False)
     """Changes whenever a relation appears, goes, or changes its schema or state."""
 
     def vector(self) -> PositionVector:
