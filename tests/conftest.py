@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,3 +43,12 @@ def postgres_database(postgres_server: PostgresServer) -> Iterator[PostgresDatab
     dsn = postgres_server.create_database(name)
     yield PostgresDatabase(postgres_server, name, dsn, postgres_server.dsn(name, tcp=True))
     postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """Debian's Chromium (or Chrome). Where there is none, the test is skipped with the reason; ``make test`` installs it."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if (path := shutil.which(name)) is not None:
+            return path
+    pytest.skip("no Chromium: install it with apt-get install chromium (make test does so as root)")

@@ -243,7 +243,7 @@ class PostgresServer:
 
     def _binaries(self) -> Path:
         install = host.wheel_install()
-        if self._account is None or host.may_run(self._account, install / "bin" / "postgres"):
+        if self._account is None or host.may_run(self._account, install / "bin"):
             return install / "bin"
         return host.reachable_copy(install, self._account) / "bin"
 

