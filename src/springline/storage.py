@@ -11,10 +11,11 @@ import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import apsw
 
@@ -25,6 +26,7 @@ APPLICATION_ID: Final = 0x53504C4E
 
 PAGE_CACHE_KIB: Final = 16_384
 BUSY_TIMEOUT_MS: Final = 10_000
+LOCK_PATIENCE_S: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,19 @@ def connect(path: Path | str, *, read_only: bool = False, vfs: str | None = None
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     try:
         connection = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=600)
+    except apsw.Error as error:
+        raise storage_error(error, path) from error
+    try:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         if not read_only:
-            connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA cache_size=-{PAGE_CACHE_KIB}; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF")
+            # One statement each: apsw runs what follows a statement with a result only when the result is read to its end.
+            connection.pragma("journal_mode", "WAL")
+            connection.pragma("synchronous", "FULL")
+        connection.execute(
+            f"PRAGMA cache_size=-{PAGE_CACHE_KIB}; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF"
+        )
     except apsw.Error as error:
+        connection.close()
         raise storage_error(error, path) from error
     return connection
 
@@ -58,19 +68,25 @@ def open_file(path: Path, file_format: Format, *, vfs: str | None = None) -> aps
 
     Raises NewerFormat, and touches nothing, where the file is from a newer Springline.
     """
-    existed = path.exists() and path.stat().st_size > 0
+    if path.exists() and path.stat().st_size > 0:
+        # Opening for writing changes the file's header; what is not ours must not be touched at all.
+        with contextlib.closing(connect(path, read_only=True, vfs=vfs)) as reading, reported(path):
+            check_version(reading, path, file_format)
     connection = connect(path, vfs=vfs)
     try:
         version = check_version(connection, path, file_format)
-        if existed and 0 < version < file_format.version:
+        if 0 < version < file_format.version:
             backup_to(connection, path.with_name(f"{path.name}.v{version}.backup"))
         for number in range(version, file_format.version):
             with immediate(connection):
                 file_format.migrations[number](connection)
-                connection.execute(f"PRAGMA user_version={number + 1}; PRAGMA application_id={APPLICATION_ID}")
+                connection.execute(
+                    f"PRAGMA user_version={number + 1}; PRAGMA application_id={APPLICATION_ID}"
+                )
     except apsw.Error as error:
+        mapped = storage_error(error, path)
         connection.close()
-        raise storage_error(error, path) from error
+        raise mapped from error
     except BaseException:
         connection.close()
         raise
@@ -81,7 +97,10 @@ def check_version(connection: apsw.Connection, path: Path, file_format: Format) 
     """The file's format version; refuses files of others and of newer versions."""
     version = int(connection.pragma("user_version"))
     application = int(connection.pragma("application_id"))
-    if application not in (0, APPLICATION_ID) or (version and not application):
+    is_empty = (
+        not version and not application and not connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    )
+    if application != APPLICATION_ID and not is_empty:
         raise StateError(
             f"{path} is a SQLite file of another program (application id {application:#x}).",
             hint="Choose another data folder with --data or SPRINGLINE_DATA.",
@@ -96,52 +115,114 @@ def check_version(connection: apsw.Connection, path: Path, file_format: Format) 
 
 @contextlib.contextmanager
 def immediate(connection: apsw.Connection) -> Iterator[None]:
-    """One write transaction; rolled back when the body raises."""
-    connection.execute("BEGIN IMMEDIATE")
+    """One write transaction; rolled back when the body or its commit raises."""
+    with _full_disk_told(connection):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            # A full disk may end the transaction by itself, or leave a failed COMMIT open.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextlib.contextmanager
+def _full_disk_told(connection: apsw.Connection) -> Iterator[None]:
+    """SQLite calls only ENOSPC a full disk; a quota and a limit on file size come as an input/output error."""
     try:
         yield
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+    except apsw.IOError as error:
+        if connection.system_errno in _FULL:
+            raise apsw.FullError(str(error)) from error
         raise
-    connection.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def reported(path: Path | str) -> Iterator[None]:
+    """SQLite's errors in the body as ours."""
+    try:
+        yield
+    except apsw.Error as error:
+        raise storage_error(error, path) from error
 
 
 def backup_to(connection: apsw.Connection, target: Path) -> None:
-    """Copies an open file, as of now, while others read and write it. The copy appears under its name when it is whole."""
+    """Copies an open file, as of now, while others read and write it. The copy, which only its owner can read, appears under its
+    name when it is whole. The connection must not be inside a transaction. Raises StateError, and leaves nothing."""
     partial = target.with_name(target.name + ".partial")
-    partial.unlink(missing_ok=True)
-    destination = apsw.Connection(str(partial))
     try:
-        with destination.backup("main", connection, "main") as copy:
-            while not copy.done:
-                copy.step(2_000)
-        destination.execute("PRAGMA journal_mode=DELETE")
+        with reported(partial):
+            partial.unlink(missing_ok=True)
+            os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            _copy_pages(connection, partial)
+        _sync(partial)
+        partial.replace(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise _file_error(error, target) from error
     finally:
-        destination.close()
-    descriptor = os.open(partial, os.O_RDONLY)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _copy_pages(connection: apsw.Connection, partial: Path) -> None:
+    # Held open for the whole copy: without it, every commit of another connection would start the copy from the beginning.
+    connection.execute("BEGIN")
+    try:
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
+        with contextlib.closing(apsw.Connection(str(partial))) as destination, _full_disk_told(destination):
+            with destination.backup("main", connection, "main") as copy:
+                while not copy.done:
+                    copy.step(2_000)
+            destination.execute("PRAGMA journal_mode=DELETE")
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    partial.replace(target)
+
+
+def _file_error(error: OSError, path: Path | str) -> StateError:
+    if error.errno in _FULL:
+        return _full(path)
+    return StateError(
+        f"{path} cannot be written: {error.strerror}.", hint="Check its permissions, or choose another place."
+    )
+
+
+_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+def _full(path: Path | str) -> StorageFull:
+    return StorageFull(
+        f"The disk that holds {path} is full.",
+        hint="Free some space; Springline goes on by itself. Nothing that was acknowledged is lost.",
+    )
 
 
 def storage_error(error: apsw.Error, path: Path | str) -> StateError:
     """Our error for SQLite's, with what to do next."""
     if isinstance(error, apsw.FullError):
-        return StorageFull(
-            f"The disk that holds {path} is full.",
-            hint="Free some space; Springline goes on by itself. Nothing that was acknowledged is lost.",
-        )
+        return _full(path)
     if isinstance(error, apsw.NotADBError | apsw.CorruptError):
         return StateError(
             f"{path} is damaged or not a SQLite file: {error}.",
             hint="Restore a backup with `springline restore`, or move the data folder away to load everything again.",
         )
     if isinstance(error, apsw.BusyError):
-        return StateError(f"{path} is locked by another program.", hint="Close it; `fuser` shows who holds the file.")
-    return StateError(f"{path} cannot be used: {error}.", hint="Check permissions and the disk; `springline doctor` helps.")
+        return StateError(
+            f"{path} is locked by another program.", hint="Close it; `fuser` shows who holds the file."
+        )
+    return StateError(
+        f"{path} cannot be used: {error}.", hint="Check permissions and the disk; `springline doctor` helps."
+    )
 
 
 class DataFolder:
@@ -169,49 +250,59 @@ class DataFolder:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise ConfigurationError(
-                f"The data folder {self.path} cannot be used: {error.strerror}.",
-                hint="Choose another one with --data or SPRINGLINE_DATA.",
-            ) from error
+            raise self._unusable(error) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            taken = _flock(descriptor, patience_s=LOCK_PATIENCE_S)
         except OSError as error:
             os.close(descriptor)
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise
+            raise self._unusable(error) from error
+        if not taken:
+            os.close(descriptor)
             owner = self.owner()
             raise DataFolderLocked(
                 f"The data folder {self.path} is in use by process {owner.get('pid', 'unknown')}.",
                 hint="Stop that process, or choose another folder with --data.",
-            ) from None
+            )
         self._lock = descriptor
-        self.write_owner({})
+        try:
+            self.write_owner({})
+        except BaseException:
+            self.unlock()
+            raise
+
+    def _unusable(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(
+            f"The data folder {self.path} cannot be used: {error.strerror}.",
+            hint="Choose another one with --data or SPRINGLINE_DATA.",
+        )
 
     def write_owner(self, details: dict[str, Any]) -> None:
-        """Says who works here (``pid``, and the ``url`` that the command line talks to)."""
+        """Says who works here (``pid``, and the ``url`` that the command line talks to). Raises StateError."""
         partial = self.owner_path.with_suffix(".partial")
-        partial.write_text(json.dumps({"pid": os.getpid(), **details}))
-        partial.chmod(0o600)
-        partial.replace(self.owner_path)
+        try:
+            partial.write_text(json.dumps({"pid": os.getpid(), **details}))
+            partial.chmod(0o600)
+            partial.replace(self.owner_path)
+        except OSError as error:
+            raise _file_error(error, self.owner_path) from error
 
     def owner(self) -> dict[str, Any]:
         """The last written owner, or an empty dictionary."""
         try:
-            return json.loads(self.owner_path.read_text())
+            found = json.loads(self.owner_path.read_text())
         except (OSError, ValueError):
             return {}
+        return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
     def is_locked(self) -> bool:
-        """Whether a living process works on this folder."""
+        """Whether a living process works on this folder. The question holds the lock for a moment, which ``lock`` waits out."""
         try:
             descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             return False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return not _flock(descriptor, patience_s=0.0)
         except OSError:
-            return True
-        else:
             return False
         finally:
             os.close(descriptor)
@@ -222,3 +313,19 @@ class DataFolder:
             self.owner_path.unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
+
+
+def _flock(descriptor: int, *, patience_s: float) -> bool:
+    """Takes the lock of an open file if nobody else holds it, or gives it up within ``patience_s``; whether it is taken."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True

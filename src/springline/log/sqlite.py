@@ -196,6 +196,7 @@ class SqliteLog(LogReader):
         super().__init__(path, vfs=vfs)
         # Checkpoints sync the file; they are made beside the writer (``checkpoint``), which so waits for its own commits alone.
         self._connection.execute("PRAGMA wal_autocheckpoint=0")
+        self._connection.pragma("journal_size_limit", WAL_LIMIT_BYTES)
         self._checkpointer = connect(path, vfs=vfs)
         self._wal_path = path.with_name(path.name + "-wal")
         self._write_lock = threading.Lock()
@@ -288,7 +289,7 @@ class SqliteLog(LogReader):
 
     def checkpoint(self) -> None:
         """Moves the WAL into the file as far as readers allow; for the maintenance thread. Writers go on meanwhile."""
-        with contextlib.suppress(apsw.BusyError), reported(self.path):
+        with reported(self.path), contextlib.suppress(apsw.BusyError):
             self._checkpointer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             if _size(self._wal_path) > WAL_LIMIT_BYTES:
                 # A WAL starts over only when all of it is in the file, and a busy writer always adds a little more. What is
@@ -326,7 +327,7 @@ class SqliteLog(LogReader):
             size = len(transaction.entries)
             position = position_to_text(transaction.position)
             head = (writer.number, position, transaction.committed_at_us, now_us, transaction.identifier)
-            if transaction.last and not fragments:
+            if transaction.last and not first_fragment:
                 rows.append((sequence, *head, transaction.actor, size, None, None, data))
                 sequence += 1
                 continue
