@@ -19,11 +19,10 @@ from springline.context.topics import Topic
 from springline.core.position import PositionVector, Tick
 from springline.core.schema import TableSchema
 from springline.core.text import count_tokens
-from springline.core.types import BIGINT, SqlType, render
+from springline.core.types import SqlType, Stored, render
 from springline.errors import ConfigurationError, NotFound, StateError
 from springline.runtime.base import Freshness, QueryResult, SourceAge
 
-TICK_COLUMN: Final = "_tick"
 SCAN_LIMIT: Final = 1_000
 """How many public rows are looked at to find those that ``match``."""
 
@@ -61,8 +60,9 @@ class ContextSnapshot(Protocol):
         """Hybrid search. ``also``: further words for the full-text half only; they never reach the embedder."""
         ...
 
-    def tick_time(self, tick: int) -> int | None:
-        """When a tick was committed, microseconds since the epoch; None where that is no longer known."""
+    def last_change(self, relation: str, key: Sequence[Stored]) -> tuple[int, int | None] | None:
+        """The tick that last changed the row with this key (stored values, in the order of ``TableSchema.key_indexes``), and when that tick
+        was committed, microseconds since the epoch, where that is still known. None where there is no such row."""
         ...
 
     def sources_of(self, relation: str) -> Sequence[str]:
@@ -176,7 +176,7 @@ def rows_statement(part: Rows, schema: TableSchema | None) -> str:
         (*part.columns, *_key(part, schema), *((part.subject_column,) if part.subject_column else ()))
     )
     names = [name for name in schema.names if not part.columns or name in wanted]
-    selected = ", ".join(quote(name) for name in (*names, TICK_COLUMN))
+    selected = ", ".join(map(quote, names))
     return f"SELECT {selected} FROM {quote(schema.name)}{where}{_order(part, _key(part, schema))}"
 
 
@@ -252,9 +252,7 @@ def _check_scope(part: Rows, rows: Sequence[Cells], value: object, subject: Subj
 def _row_piece(
     snapshot: ContextSnapshot, part: Rows, schema: TableSchema | None, cells: Cells, asked: _Asked
 ) -> ContextPiece:
-    ticked = cells.get(TICK_COLUMN)
-    tick = ticked[0] if ticked is not None and ticked[1] == BIGINT and isinstance(ticked[0], int) else None
-    cells = {name: cell for name, cell in cells.items() if name != TICK_COLUMN}
+    changed = None if schema is None else _last_change(snapshot, schema, cells)
     columns = {name: render(stored, type_) for name, (stored, type_) in cells.items()}
     key = {
         name: columns[name]
@@ -292,14 +290,23 @@ def _row_piece(
         position=None if age is None else age.applied,
         as_of_us=None if age is None else age.as_of_us,
         age_ms=None if age is None else age.age_ms,
-        changed_at_us=None if tick is None else snapshot.tick_time(tick),
-        tick=tick,
+        changed_at_us=None if changed is None else changed[1],
+        tick=None if changed is None else changed[0],
         topics=part.topics,
         public=part.public,
         mentioned=_mentions(cells, asked.folded),
         search_terms=_rendered(part.search_terms, part, cells, asked),
         badges=_badges(part, columns),
     )
+
+
+def _last_change(
+    snapshot: ContextSnapshot, schema: TableSchema, cells: Cells
+) -> tuple[int, int | None] | None:
+    names = [schema.names[index] for index in schema.key_indexes]
+    if any(name not in cells for name in names):
+        return None
+    return snapshot.last_change(schema.name, [cells[name][0] for name in names])
 
 
 def _rendered(text: Any, part: Rows, cells: Cells, asked: _Asked) -> str:

@@ -17,7 +17,7 @@ from springline.context.retrieve import Explanation, Hit
 from springline.core.position import PositionVector, SequencePosition, Tick
 from springline.core.schema import TableSchema
 from springline.core.text import guess_language
-from springline.core.types import BIGINT, STRING, SqlType, Stored, store
+from springline.core.types import STRING, SqlType, Stored, store
 from springline.errors import NotFound, NotFresh, SqlError
 from springline.operators.splitting import Passage, split
 from springline.runtime.base import Freshness, OnMiss, QueryResult, Require, SourceAge
@@ -148,8 +148,9 @@ class FakeSnapshot:
         hits.sort(key=lambda hit: (-hit.score, hit.document, hit.ordinal))
         return hits[:limit]
 
-    def tick_time(self, tick: int) -> int | None:
-        return self._tick_times.get(tick)
+    def last_change(self, relation: str, key: Sequence[Stored]) -> tuple[int, int | None] | None:
+        found = self._version.relations[relation].rows.get(tuple(key))
+        return None if found is None else (found[1], self._tick_times.get(found[1]))
 
     def sources_of(self, relation: str) -> Sequence[str]:
         found = self._version.relations.get(relation)
@@ -159,8 +160,6 @@ class FakeSnapshot:
         assert not self.closed, "the snapshot was used after it was closed"
 
     def _type(self, name: str) -> SqlType:
-        if name == "_tick":
-            return BIGINT
         for relation in self._version.relations.values():
             if name in relation.schema:
                 return relation.schema.column(name).type
@@ -171,11 +170,11 @@ class FakeSnapshot:
             connection = apsw.Connection(":memory:")
             for name, relation in self._version.relations.items():
                 columns = ", ".join(f"`{column.name}`" for column in relation.schema.columns)
-                connection.execute(f"CREATE TABLE `{name}`({columns}, _tick)")
-                marks = ", ".join("?" * (len(relation.schema.columns) + 1))
+                connection.execute(f"CREATE TABLE `{name}`({columns})")
+                marks = ", ".join("?" * len(relation.schema.columns))
                 connection.executemany(
                     f"INSERT INTO `{name}` VALUES ({marks})",
-                    [(*row, tick) for row, tick in relation.rows.values()],
+                    [row for row, _ in relation.rows.values()],
                 )
             self._connection = connection
         return self._connection
@@ -195,6 +194,7 @@ class FakeState:
         self.late: tuple[str, ...] = ()
         self.reads: list[tuple[Require, float, OnMiss]] = []
         self.snapshots: list[FakeSnapshot] = []
+        self.prepared: list[str] = []
         self.recorded: list[tuple[str, list[Stored]]] = []
 
     @property
@@ -264,6 +264,10 @@ class FakeState:
         self.snapshots.append(taken)
         return taken
 
+    def prepare(self, question: str) -> None:
+        """What a runtime does with a question before the snapshot is opened."""
+        self.prepared.append(question)
+
     @contextmanager
     def read(
         self, *, require: Require = "none", deadline_ms: float = 2_000, on_miss: OnMiss = "refuse"
@@ -312,7 +316,7 @@ class FakeState:
 
     def _advance(self, sources: Sequence[str], **changes: Any) -> None:
         sequence = self.sequence + 1
-        positions = {**self._current.positions, **{source: sequence for source in sources}}
+        positions = {**self._current.positions, **dict.fromkeys(sources, sequence)}
         now_us = self._current.now_us + 1_000
         self._current = replace(
             self._current, sequence=sequence, now_us=now_us, positions=positions, **changes
