@@ -8,10 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.house.project import ROOT
-
 import springline
 from springline.errors import SpringlineError
+from tests.house.project import ROOT
 
 
 class Documented(NamedTuple):

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.house.project import ROOT, python_files
 
 import springline
+from tests.house.project import ROOT, python_files
 
 
 def test_imports_point_down() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.house.project import PACKAGE, ROOT, SOURCE, python_files, texts, tracked
 
 LONGEST_FUNCTION = 70
