@@ -22,7 +22,12 @@ Every error has one shape: `code` (stable), `message`, `hint` (what to do next) 
 Every read states its positions; with `require: now` it reflects every change committed in the sources before the request."""
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    "default": {"model": models.ErrorModel, "description": "Any failure."}
+    "default": {
+        "model": models.ErrorModel,
+        "description": "Any failure.",
+        # Stated, because of endpoints whose success is not JSON.
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorModel"}}},
+    }
 }
 
 

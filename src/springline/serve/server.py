@@ -17,6 +17,10 @@ START_TIMEOUT_S = 10.0
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one. Raises ConfigurationError that names the port and what to do."""
+    if not 0 <= port <= 65_535:
+        raise ConfigurationError(
+            f"Port {port} does not exist.", hint="Choose one from 1024 to 65535 with --port."
+        )
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, OverflowError) as error:
