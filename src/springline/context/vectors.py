@@ -174,7 +174,8 @@ class VectorIndex:
             scores[~seen] = -np.inf
             best = np.flatnonzero(scores > threshold)
             if best.size > k:
-                best = best[np.argpartition(scores[best], best.size - k)[-k:]]
+                candidates = scores[best]
+                best = best[candidates >= np.partition(candidates, best.size - k)[best.size - k]]
             if best.size:
                 found_ids.append(chunk.ids[best])
                 found_scores.append(scores[best])
