@@ -150,7 +150,8 @@ def _controls(routes: APIRouter, demo: Demo) -> None:
             raise ConfigurationError(
                 "The moment has no time zone.", hint="Write it like 2013-02-08T15:00:00-05:00."
             )
-        demo.stage.jump(form.to)
+        # Kept in the scenario's own time zone, in which the page shows it.
+        demo.stage.jump(form.to.astimezone(demo.scenario.clock_start.tzinfo))
         return demo.live()
 
     @routes.post("/twin", summary="Set how often the twin refreshes")

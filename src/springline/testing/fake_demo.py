@@ -139,6 +139,7 @@ class Served:
     stage: FakeStage | None
     twin: Twin | None
     fleet: Fleet | None
+    demo: api.Demo | None
 
     def close(self) -> None:
         for part in (self.fleet, self.twin, self.stage, self.runtime, self.server):
@@ -162,7 +163,7 @@ def serve_fake(
     runtime.start()
     if not demo:
         server.start(create_app(service, access=access, limits=limits))
-        return Served(server, service, runtime, None, None, None)
+        return Served(server, service, runtime, None, None, None, None)
     stage = FakeStage(runtime.source, runtime.lock)
     twin = Twin(
         copy=lambda: _copy(runtime), answer=service.answer, storm=stage.now, speed=stage.speed, interval_s=900
@@ -186,7 +187,7 @@ def serve_fake(
         feed_extras={"demo": served.live},
     )
     server.start(app)
-    return Served(server, service, runtime, stage, twin, fleet)
+    return Served(server, service, runtime, stage, twin, fleet, served)
 
 
 def _copy(runtime: FakeRuntime) -> FakeSnapshot:

@@ -40,7 +40,7 @@ def parsed(parts: list[bytes]) -> list[tuple[str, Any]]:
 class Scripted(FakeRuntime):
     """Feeds what a test says, then ends."""
 
-    script: tuple[RelationChange | None | Exception, ...] = ()
+    script: tuple[RelationChange | Exception | None, ...] = ()
 
     def changes(self, *_: object) -> Iterator[RelationChange | None]:
         for item in self.script:
