@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from springline.assistant.base import Draft
@@ -27,6 +27,7 @@ MOST_ROWS: Final = 4
 
 _SUPPORTING_QUOTES: Final = 2
 _PER_PASSAGE: Final = 2
+_SHORT_LIST: Final = 3
 _OTHER_LANGUAGE: Final = 0.25
 _LEAST_SHARE: Final = 0.55
 """A quote scores at least this share of the best one."""
@@ -194,7 +195,21 @@ def _best_quotes(context: Context, asked: _Asked) -> list[_Quote]:
         same_passage = sum(other.piece.number == quote.piece.number for other in chosen)
         if same_passage < _PER_PASSAGE and not any(_repeats(quote, other) for other in chosen):
             chosen.append(quote)
-    return chosen
+    return _with_whole_lists(chosen)
+
+
+def _with_whole_lists(chosen: Sequence[_Quote]) -> list[_Quote]:
+    """A short list or table is one statement: whoever is told one of three choices is told all of them."""
+    told = {(quote.piece.number, quote.order): quote for quote in chosen}
+    for quote in chosen:
+        if quote.quotable.group == 0:
+            continue
+        units = enumerate(quotables(quote.piece.text))
+        members = [(order, one) for order, one in units if one.group == quote.quotable.group]
+        if len(members) <= _SHORT_LIST:
+            for order, one in members:
+                told.setdefault((quote.piece.number, order), replace(quote, order=order, quotable=one))
+    return list(told.values())
 
 
 def _candidates(context: Context, asked: _Asked) -> Iterable[_Quote]:

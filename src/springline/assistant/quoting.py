@@ -18,16 +18,22 @@ _EMPHASIS = re.compile(
 )
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
 _ASIDE = re.compile(r"^(?:\*[^*].*[^*]\*|_[^_].*[^_]_)$", re.DOTALL)
+_REFERENCE = re.compile(
+    r"(?:see|read) [^.]{1,60}\.$|(?:詳見|请见|請見|参见|參見).{1,30}。$|.{1,24}をご覧ください。$",
+    re.IGNORECASE,
+)
 _SHORT_CJK = 8
 _SHORT_LATIN = 22
 
 
 @dataclass(frozen=True, slots=True)
 class Quotable:
-    """``text`` can stand alone; ``lead`` are the words that introduce it (the sentence before a list), ending in a colon."""
+    """``text`` can stand alone; ``lead`` are the words that introduce it (the sentence before a list), ending in a colon.
+    ``group`` is the same for the items of one list or table and otherwise 0."""
 
     text: str
     lead: str = ""
+    group: int = 0
 
     @property
     def whole(self) -> str:
@@ -38,11 +44,11 @@ def quotables(passage: str) -> list[Quotable]:
     """In the passage's order. Paragraphs wholly in italics (small print) and headings are left out."""
     found: list[Quotable] = []
     lead = ""
-    for block in _blocks(passage):
+    for number, block in enumerate(_blocks(passage), 1):
         if block[0].lstrip().startswith("#") or _ASIDE.match("\n".join(block).strip()):
             continue
         if block[0].lstrip().startswith("|"):
-            found.extend(Quotable(text, lead) for text in _table(block))
+            found.extend(Quotable(text, lead, number) for text in _table(block))
             continue
         prose: list[str] = []
         items: list[str] = []
@@ -56,8 +62,8 @@ def quotables(passage: str) -> list[Quotable]:
         sentences = [*_sentences(plain(_joined(prose)))]
         if sentences:
             lead = sentences[-1] if sentences[-1].endswith((":", "：")) else ""
-            found.extend(Quotable(text) for text in sentences if text != lead and _is_long_enough(text))
-        found.extend(Quotable(plain(item), lead) for item in items if plain(item))
+            found.extend(Quotable(text) for text in sentences if text != lead and _answers(text))
+        found.extend(Quotable(plain(item), lead, number) for item in items if plain(item))
     return found
 
 
@@ -124,6 +130,9 @@ def _joint(before: str, after: str) -> str:
     return "" if re.search(f"[{CJK}，。、；：]$", before) and re.match(f"[{CJK}「『（]", after) else " "
 
 
-def _is_long_enough(text: str) -> bool:
-    """ "See *Refunds*." alone answers nothing."""
-    return len(text) >= (_SHORT_CJK if re.search(f"[{CJK}]", text) else _SHORT_LATIN)
+def _answers(text: str) -> bool:
+    """Questions, very short sentences and mere references ("See Refunds.") answer nothing."""
+    is_cjk = re.search(f"[{CJK}]", text) is not None
+    if text.endswith(("?", "？")) or len(text) < (_SHORT_CJK if is_cjk else _SHORT_LATIN):
+        return False
+    return _REFERENCE.match(text) is None
