@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, cast
 
 from springline.assistant.answer import Assistant
 from springline.assistant.base import Answer, AnswerEvent, AskRequest
-from springline.assistant.receipts import RECEIPTS
+from springline.assistant.receipts import RECEIPTS, Receipt
+from springline.context.assemble import ContextSnapshot
 from springline.context.definition import ContextDefinition, Passages, Rows
 from springline.context.knowledge import KnowledgeDefinition
-from springline.core.schema import TableSchema
-from springline.errors import ConfigurationError
+from springline.errors import ConfigurationError, NotFound
 from springline.inference.base import ChatModel, Embedder
+from springline.runtime.base import TickNotice
 from springline.runtime.embedded.catalog import ViewDefinition
 from springline.runtime.embedded.runtime import Definition, EmbeddedRuntime, Options
+from springline.serve.service import AssistantInfo
 from springline.settings import Settings
 from springline.sources.base import Source
 from springline.storage import DataFolder
@@ -112,12 +114,11 @@ class App:
         is_folder = relation.partition(".")[0] in {
             name for name, one in self.sources.items() if hasattr(one, "patterns")
         }
-        optional = (
-            dict(title="title", format="format", error="error", content_hash="content_hash")
-            if is_folder
-            else {}
-        )
-        definition = KnowledgeDefinition(name, relation, document, text, metadata=tuple(metadata), **optional)
+        definition = KnowledgeDefinition(name, relation, document, text, metadata=tuple(metadata))
+        if is_folder:
+            definition = replace(
+                definition, title="title", format="format", error="error", content_hash="content_hash"
+            )
         self.knowledge_bases.append((definition, embedder))
 
     def assistant(
@@ -204,12 +205,46 @@ class Running:
     def name(self) -> str:
         return self.app.name
 
+    def assistant(self) -> AssistantInfo:
+        """Which assistant answers."""
+        bases = tuple(definition.name for definition, _ in self.app.knowledge_bases)
+        return AssistantInfo("model" if self.model else "extractive", self._assistant.model, bases)
+
     def ask(self, request: AskRequest) -> Answer:
-        """Answers from one snapshot, and keeps the receipt. Raises NotFresh, ReadError."""
+        """Answers from one snapshot, and keeps the receipt. Raises NotFresh, NotFound, other ReadErrors."""
         return self._assistant.ask(request)
 
     def ask_stream(self, request: AskRequest) -> Iterator[AnswerEvent]:
+        """The same in parts: ``context``, ``token`` …, ``answer``. Closing the iterator gives the question up."""
         return self._assistant.ask_stream(request)
+
+    def answer_from(self, request: AskRequest, snapshot: ContextSnapshot) -> Answer:
+        """Answers from a snapshot that never changes; no barrier, no receipt."""
+        return self._assistant.answer_from(request, snapshot)
+
+    def receipt(self, receipt_id: str) -> dict[str, Any]:
+        """The record behind an answer. Raises NotFound."""
+        return self._receipt(receipt_id).to_json()
+
+    def verify(self, receipt_id: str) -> dict[str, Any]:
+        """Rebuilds the answer's context from the log and compares it. Raises NotFound where there is no such receipt."""
+        return self._assistant.verify(self._receipt(receipt_id), self.runtime.rebuilt).to_json()
+
+    def ticks(self, stop: threading.Event, timeout_s: float = 1.0) -> Iterator[TickNotice | None]:
+        return self.runtime.ticks(stop, timeout_s)
+
+    def _receipt(self, receipt_id: str) -> Receipt:
+        # What was just answered may be in the log and not yet in the tables.
+        self.runtime.settle()
+        with self.runtime.read() as snapshot:
+            rows = snapshot.query(
+                "SELECT body FROM springline.receipts WHERE id = :id", {"id": receipt_id}
+            ).dictionaries()
+        if not rows:
+            raise NotFound(
+                f"There is no receipt {receipt_id!r}.", hint="`springline receipts` lists the newest."
+            )
+        return Receipt.from_row(rows[0])
 
     def stop(self) -> None:
         """Stops everything; idempotent."""
@@ -222,6 +257,3 @@ class Running:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-_ = (contextlib, threading, Mapping, TableSchema)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
-from springline.assistant.base import AskRequest
+from springline.assistant.base import Answer, AskRequest
 from springline.core.position import PostgresPosition, position_from_text
 from springline.demo.run import Demo, Options, started
 from springline.errors import SpringlineError
@@ -149,11 +149,11 @@ class Client:
         committed = time.perf_counter()
         answer = self._demo.running.ask(
             AskRequest(QUESTION, subject=f"customer:{customer}", require=self._require, deadline_ms=10_000)
-        ).to_json()
-        took = answer["took_ms"]
+        )
+        took = answer.took_ms
         overhead_ms = (time.perf_counter() - committed) * 1_000 - took["total"]
         context_ms = max(0.0, overhead_ms) + took["barrier"] + took["context"]
-        declared = position_from_text(answer["snapshot"]["positions"]["airline"])
+        declared = position_from_text(answer.context.positions["airline"])
         assert isinstance(declared, PostgresPosition)
         stale = declared < oracle.first_commit(flight, gate)
         truth = oracle.flight_at(flight, declared)
@@ -175,11 +175,11 @@ class Client:
             )
 
 
-def _told(answer: dict[str, Any], flight: int) -> Cells | None:
+def _told(answer: Answer, flight: int) -> Cells | None:
     """What the answer's context says of the flight."""
-    for piece in answer["citations"] + answer.get("context", []):
-        columns = piece.get("columns") or {}
-        if piece.get("relation") == "customer_flights" and columns.get("flight_id") == flight:
+    for piece in answer.context.pieces:
+        columns = piece.columns or {}
+        if piece.relation == "customer_flights" and columns.get("flight_id") == flight:
             return {name: columns[name] for name in COLUMNS}
     return None
 

@@ -20,7 +20,7 @@ from springline.context.knowledge import KnowledgeDefinition
 from springline.core.change import Entry, load_entry, schema_entry
 from springline.core.position import PositionVector, PostgresPosition
 from springline.core.schema import Column, TableSchema
-from springline.core.types import STRING, store
+from springline.core.types import STRING, Stored, store
 from springline.errors import SourceUnavailable
 from springline.inference.base import Embedder
 from springline.log.base import Logged
@@ -48,9 +48,13 @@ class CopySnapshot(EmbeddedSnapshot):
         with self._one_at_a_time:
             return super().query(sql, parameters, limit)
 
-    def search(self, knowledge_base: str, text: str, *, limit: int = 8) -> Sequence[Any]:
+    def search(self, knowledge_base: str, text: str, *, limit: int = 8, also: str = "") -> Sequence[Any]:
         with self._one_at_a_time:
-            return super().search(knowledge_base, text, limit=limit)
+            return super().search(knowledge_base, text, limit=limit, also=also)
+
+    def last_change(self, relation: str, key: Sequence[Stored]) -> tuple[int, int | None] | None:
+        with self._one_at_a_time:
+            return super().last_change(relation, key)
 
 
 class Copier:

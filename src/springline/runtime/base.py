@@ -69,10 +69,25 @@ class QueryResult:
 class Snapshot(Protocol):
     """One consistent, read-only view of the state, at one tick. Used by one thread; short-lived (SnapshotTooOld)."""
 
-    tick: Tick
-    applied: PositionVector
-    freshness: Freshness
-    taken_at_us: int
+    @property
+    def tick(self) -> Tick: ...
+
+    @property
+    def log_sequence(self) -> int:
+        """The log's sequence up to which this state is applied."""
+        ...
+
+    @property
+    def applied(self) -> PositionVector: ...
+
+    @property
+    def freshness(self) -> Freshness: ...
+
+    @property
+    def taken_at_us(self) -> int: ...
+
+    @property
+    def schemas(self) -> Mapping[str, TableSchema]: ...
 
     def ages(self) -> Mapping[str, SourceAge]: ...
 
@@ -82,8 +97,16 @@ class Snapshot(Protocol):
         """Runs one SELECT of our SQL. Raises SqlError, SnapshotTooOld."""
         ...
 
-    def search(self, knowledge_base: str, text: str, *, limit: int = 8) -> Sequence[Any]:
-        """Hybrid search; hits are ``context.retrieve.Hit``."""
+    def search(self, knowledge_base: str, text: str, *, limit: int = 8, also: str = "") -> Sequence[Any]:
+        """Hybrid search; hits are ``context.retrieve.Hit``. ``also``: further words for the full-text half; they never reach a model."""
+        ...
+
+    def last_change(self, relation: str, key: Sequence[Stored]) -> tuple[int, int | None] | None:
+        """The tick that last changed the row with this key (stored values), and when it was committed; None where there is no such row."""
+        ...
+
+    def sources_of(self, relation: str) -> Sequence[str]:
+        """The sources whose changes reach a table or view, sorted."""
         ...
 
 
@@ -170,6 +193,10 @@ class Runtime(Protocol):
     ) -> AbstractContextManager[Snapshot]:
         """Waits for the recency barrier (``require="now"``), then opens a snapshot. Raises NotFresh when the deadline is
         missed and ``on_miss`` is ``refuse``."""
+        ...
+
+    def prepare(self, question: str) -> None:
+        """Makes the question's vector before a snapshot is opened. Blocks for the embedder."""
         ...
 
     def schemas(self) -> Mapping[str, TableSchema]: ...

@@ -10,21 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from springline.runtime.base import OnMiss, Require, Runtime, TickNotice
+from springline.assistant.base import AskRequest
+from springline.runtime.base import Runtime, TickNotice
+
+__all__ = ["Answer", "AnswerEvent", "AskRequest", "AssistantInfo", "JsonObject", "Limits", "Service"]
 
 JsonObject = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class AskRequest:
-    """One question. ``subject`` is who it is about (a customer's key); None asks about nobody in particular."""
-
-    question: str
-    subject: str | None = None
-    require: Require = "now"
-    deadline_ms: float = 2_000
-    on_miss: OnMiss = "refuse"
-    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,7 +222,15 @@ class Relations:
         drops = tuple(view.drop_statements())
         write_relation(
             self._connection,
-            Relation(view.name, "view", view.program.schema, "live", fingerprint(view.program), drops),
+            Relation(
+                view.name,
+                "view",
+                view.program.schema,
+                "live",
+                fingerprint(view.program),
+                drops,
+                inputs=view.program.inputs,
+            ),
         )
         self.relations = read_relations(self._connection)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from springline.core.position import Position, PositionVector, Tick
@@ -64,13 +64,19 @@ class Progress:
                 return tuple(required)
             return ()
 
+    def wait_applied(self, log_sequence: int, timeout_s: float) -> bool:
+        """Waits until the log is applied up to ``log_sequence``; whether it is."""
+        with self._changed:
+            return self._wait(
+                lambda: self._reached.log_sequence >= log_sequence, time.monotonic() + timeout_s
+            )
+
     def _is_complete(self, through: int) -> bool:
         oldest = self._reached.oldest_pending
         return oldest is None or oldest > through
 
-    def _wait(self, condition: object, deadline_s: float) -> bool:
-        assert callable(condition)
+    def _wait(self, condition: Callable[[], bool], deadline_s: float) -> bool:
         self._changed.wait_for(
             lambda: condition() or self._failed is not None, max(0.0, deadline_s - time.monotonic())
         )
-        return bool(condition())
+        return condition()

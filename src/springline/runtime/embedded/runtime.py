@@ -30,6 +30,7 @@ from springline.runtime.embedded.measure import Measure
 from springline.runtime.embedded.notices import Notices
 from springline.runtime.embedded.progress import Progress, Reached
 from springline.runtime.embedded.readers import Checkpointer, Readers
+from springline.runtime.embedded.rebuild import rebuilt
 from springline.runtime.embedded.recorder import Recorder
 from springline.runtime.embedded.search import Search
 from springline.runtime.embedded.snapshot import EmbeddedSnapshot, QueryCompiler, Tools
@@ -294,6 +295,32 @@ class EmbeddedRuntime:
     def ticks(self, stop: threading.Event, timeout_s: float = 1.0) -> Iterator[TickNotice | None]:
         """Notices of ticks from now on; see ``Notices``."""
         return self._notices.subscribe(stop, timeout_s)
+
+    def settle(self, timeout_s: float = 2.0) -> None:
+        """Waits until the log is applied as far as it goes now."""
+        self._progress.wait_applied(self.log.last_sequence(), timeout_s)
+
+    def rebuilt(self, log_sequence: int) -> contextlib.AbstractContextManager[EmbeddedSnapshot]:
+        """The state as of a transaction of the log, built anew in memory. Raises NotFound where the log no longer reaches back."""
+        memo: dict[str, bytes] = {}
+        with self._readers.read() as connection:
+            for knowledge in self.knowledge.values():
+                memo.update(
+                    connection.execute(
+                        "SELECT hash, value FROM _memo WHERE model = ?", (knowledge.embedder.model,)
+                    ).fetchall()
+                )
+        language = self._language
+        return rebuilt(
+            self.log,
+            log_sequence,
+            self.definition.views,
+            self.definition.knowledge,
+            memo,
+            compile_view=language.compile_view,
+            compile_query=language.compile_query,
+            register=language.register,
+        )
 
     def record(self, table: str, row: Sequence[Stored]) -> None:
         """Appends a row of one of Springline's own tables to the log. Durable when it returns."""

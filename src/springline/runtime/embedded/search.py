@@ -33,7 +33,10 @@ class Search:
         for knowledge in self._knowledge.values():
             self._vector(knowledge, text)
 
-    def search(self, snapshot: EmbeddedSnapshot, name: str, text: str, limit: int) -> Sequence[Hit]:
+    def search(
+        self, snapshot: EmbeddedSnapshot, name: str, text: str, limit: int, also: str = ""
+    ) -> Sequence[Hit]:
+        """The best passages. ``also``: further words for the full-text half."""
         knowledge = self._knowledge.get(name)
         if knowledge is None:
             known = ", ".join(sorted(self._knowledge)) or "none"
@@ -42,7 +45,7 @@ class Search:
             snapshot.connection,
             knowledge.index,
             knowledge.embedder,
-            text,
+            f"{text} {also}" if also else text,
             kb=name,
             k=limit,
             tick=snapshot.tick,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import apsw
@@ -16,9 +15,10 @@ from springline.core.types import STRING, Stored, store
 from springline.errors import NotFound, SqlError
 from springline.runtime.base import Freshness, QueryResult, SourceAge
 from springline.runtime.embedded.state import Relation, read_relations, read_resume
+from springline.runtime.embedded.tables import key_names, quote
 from springline.sql.program import QueryProgram
 
-Searcher = Callable[["EmbeddedSnapshot", str, str, int], Sequence[Any]]
+Searcher = Callable[["EmbeddedSnapshot", str, str, int, str], Sequence[Any]]
 QueryCompiler = Callable[[str, Mapping[str, TableSchema], Mapping[str, object]], QueryProgram]
 
 
@@ -80,14 +80,17 @@ class EmbeddedSnapshot:
         self._progress = resume.applied
         self.applied: PositionVector = resume.vector()
         self.taken_at_us = time.time_ns() // 1_000
+        self._schemas: dict[str, TableSchema] | None = None
 
-    @cached_property
+    @property
     def relations(self) -> Mapping[str, Relation]:
         return self._tools.relations(self.connection, self.relations_version)
 
-    @cached_property
+    @property
     def schemas(self) -> Mapping[str, TableSchema]:
-        return {name: relation.schema for name, relation in self.relations.items()}
+        if self._schemas is None:
+            self._schemas = {name: relation.schema for name, relation in self.relations.items()}
+        return self._schemas
 
     def ages(self) -> Mapping[str, SourceAge]:
         """As of when each source is known to be current here. What the barrier covered is current as of the question; otherwise
@@ -118,12 +121,34 @@ class EmbeddedSnapshot:
             )
         return ages
 
-    def tick_time(self, tick: int) -> int | None:
-        """When a tick was committed, microseconds since the epoch; None when that is no longer known."""
+    def last_change(self, relation: str, key: Sequence[Stored]) -> tuple[int, int | None] | None:
+        """The tick that last changed the row with this key, and when that tick was committed (microseconds since the epoch; None when that is
+        no longer known). None where there is no such row."""
+        schema = self.schemas[relation]
+        given = " AND ".join(f"r.{quote(name)} IS ?" for name in key_names(schema))
         found = self.connection.execute(
-            "SELECT committed_at_us FROM _ticks WHERE tick = ?", (tick,)
+            f"""SELECT r._tick, t.committed_at_us FROM main.{quote(relation)} r LEFT JOIN _ticks t ON t.tick = r._tick
+                WHERE {given} LIMIT 1""",
+            tuple(key),
         ).fetchone()
-        return None if found is None else int(found[0])
+        return None if found is None else (int(found[0]), found[1])
+
+    def sources_of(self, relation: str) -> Sequence[str]:
+        """The sources whose changes reach a table or view, sorted."""
+        found: set[str] = set()
+        seen: set[str] = set()
+        waiting = [relation]
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            known = self.relations.get(name)
+            if known is not None and known.kind == "view":
+                waiting += known.inputs
+            else:
+                found.add(name.split(".")[0])
+        return sorted(found)
 
     def query(
         self, sql: str, parameters: Mapping[str, object] | None = None, limit: int | None = None
@@ -145,8 +170,9 @@ class EmbeddedSnapshot:
             raise SqlError(f"The query failed: {error}.", statement=sql) from error
         return QueryResult(tuple(program.columns), rows, tuple(program.relations))
 
-    def search(self, knowledge_base: str, text: str, *, limit: int = 8) -> Sequence[Any]:
-        return self._tools.search(self, knowledge_base, text, limit)
+    def search(self, knowledge_base: str, text: str, *, limit: int = 8, also: str = "") -> Sequence[Any]:
+        """Hybrid search. ``also``: further words for the full-text half; they never reach the embedder."""
+        return self._tools.search(self, knowledge_base, text, limit, also)
 
     def _refuse_stopped(self, sql: str) -> None:
         for name, relation in self.relations.items():

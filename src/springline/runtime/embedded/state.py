@@ -39,7 +39,7 @@ def _create(connection: apsw.Connection) -> None:
         CREATE TABLE _relations(
             name TEXT PRIMARY KEY, kind TEXT NOT NULL CHECK (kind IN ('table', 'view')), schema TEXT NOT NULL,
             state TEXT NOT NULL CHECK (state IN ('loading', 'live', 'stopped')), program TEXT, drop_steps TEXT,
-            error TEXT
+            error TEXT, inputs TEXT NOT NULL DEFAULT '[]'
         ) STRICT, WITHOUT ROWID;
         CREATE TRIGGER _relations_inserted AFTER INSERT ON _relations BEGIN
             UPDATE _engine SET relations_version = relations_version + 1;
@@ -147,6 +147,8 @@ class Relation:
     program: str | None = None
     drop_steps: tuple[str, ...] = ()
     error: str | None = None
+    inputs: tuple[str, ...] = ()
+    """What a view reads."""
 
 
 def read_relations(connection: apsw.Connection) -> dict[str, Relation]:
@@ -159,18 +161,20 @@ def read_relations(connection: apsw.Connection) -> dict[str, Relation]:
             program,
             tuple(json.loads(drop or "[]")),
             error,
+            tuple(json.loads(inputs)),
         )
-        for name, kind, schema, state, program, drop, error in connection.execute(
-            "SELECT name, kind, schema, state, program, drop_steps, error FROM _relations"
+        for name, kind, schema, state, program, drop, error, inputs in connection.execute(
+            "SELECT name, kind, schema, state, program, drop_steps, error, inputs FROM _relations"
         )
     }
 
 
 def write_relation(connection: apsw.Connection, relation: Relation) -> None:
     connection.execute(
-        """INSERT INTO _relations(name, kind, schema, state, program, drop_steps, error) VALUES (?, ?, ?, ?, ?, ?, ?)
+        """INSERT INTO _relations(name, kind, schema, state, program, drop_steps, error, inputs)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?)
            ON CONFLICT(name) DO UPDATE SET kind = excluded.kind, schema = excluded.schema, state = excluded.state,
-           program = excluded.program, drop_steps = excluded.drop_steps, error = excluded.error""",
+           program = excluded.program, drop_steps = excluded.drop_steps, error = excluded.error, inputs = excluded.inputs""",
         (
             relation.name,
             relation.kind,
@@ -179,6 +183,7 @@ def write_relation(connection: apsw.Connection, relation: Relation) -> None:
             relation.program,
             json.dumps(relation.drop_steps),
             relation.error,
+            json.dumps(relation.inputs),
         ),
     )
 
