@@ -212,7 +212,11 @@ class _LossyFile(apsw.VFSFile):
         # A connection that is being closed tries to lock the file for a last checkpoint, and does without where it is busy.
         if self._disk.is_dead:
             raise apsw.BusyError("the power is off")
-        super().xLock(level)
+        try:
+            super().xLock(level)
+        except apsw.IOError as error:
+            # So does one that may only read, which the system refuses.
+            raise apsw.BusyError("a file that may only be read cannot be locked") from error
 
     def xSync(self, flags: int) -> None:
         # The real file is not synced: what matters is what crash() puts back.

@@ -1,0 +1,1 @@
+"""Kills, power cuts and mutants: the promise that nothing is lost and nothing applied twice."""
