@@ -138,6 +138,12 @@ class AnswerModel(BaseModel):
     mode: Literal["extractive", "model"]
     model: str | None
     notice: str | None = Field(description="For people: for example that no language model is configured.")
+    known: bool = Field(
+        True, description="false: the context does not hold the answer, and the answer says so."
+    )
+    flags: list[dict[str, str]] = Field(
+        default_factory=list[dict[str, str]], description="What a reader should know: `kind` and `text`."
+    )
     language: str
     question: str
     subject: str | None

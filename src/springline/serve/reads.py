@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 
 from springline.core.schema import TableSchema
-from springline.core.types import load, store
+from springline.core.types import store
 from springline.errors import NotFound
 from springline.serve import models
 from springline.serve.errors import RequestInvalid, RequestTooLarge
@@ -160,14 +160,19 @@ def bound_number(field: str, number: float, most: float) -> None:
 
 
 def quote(name: str) -> str:
-    """A relation's or column's name as our SQL writes it."""
+    """One name as our SQL writes it."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def quote_relation(name: str) -> str:
+    """A relation's full name; its parts stand between dots."""
+    return ".".join(quote(part) for part in name.split("."))
 
 
 def page_statement(schema: TableSchema, after: list[object] | None) -> tuple[str, dict[str, object]]:
     """The SELECT of one page in key order, and its parameters. ``after`` holds the values of the last key seen."""
     columns = [quote(schema.names[index]) for index in schema.key_indexes]
-    select = f"SELECT {', '.join(quote(name) for name in schema.names)} FROM {quote(schema.name)}"
+    select = f"SELECT {', '.join(quote(name) for name in schema.names)} FROM {quote_relation(schema.name)}"
     order = f" ORDER BY {', '.join(columns)}"
     if after is None:
         return select + order, {}
@@ -186,7 +191,7 @@ def write_cursor(schema: TableSchema, row: dict[str, object]) -> str:
 
 
 def read_cursor(schema: TableSchema, after: str | None) -> list[object] | None:
-    """The key values in a cursor, as Python values. Raises RequestInvalid."""
+    """The key values in a cursor, in stored form, which is how columns hold them. Raises RequestInvalid."""
     if after is None:
         return None
     try:
@@ -194,7 +199,7 @@ def read_cursor(schema: TableSchema, after: str | None) -> list[object] | None:
         if len(values) != len(schema.key_indexes):
             raise ValueError("another number of key columns")
         types = [schema.columns[index].type for index in schema.key_indexes]
-        return [load(store(value, type_), type_) for value, type_ in zip(values, types, strict=True)]
+        return [store(value, type_) for value, type_ in zip(values, types, strict=True)]
     except (ValueError, TypeError) as error:
         raise RequestInvalid(
             f"`after` is not a cursor of {schema.name!r}: {error}.",

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from springline.core.position import PositionVector, PostgresPosition, Tick
 from springline.core.schema import TableSchema
-from springline.core.types import DOUBLE, INT, STRING, SqlType
+from springline.core.types import DOUBLE, INT, STRING, SqlType, Stored
 from springline.errors import NotFound, SqlError
 from springline.runtime.base import (
     Freshness,
@@ -61,6 +61,8 @@ class FakeSnapshot:
         self.applied = PositionVector({"airline": PostgresPosition(0x1_6B37480 + tick * 88)})
         self.freshness = freshness
         self.taken_at_us = now_us()
+        self.log_sequence = tick
+        self.schemas: Mapping[str, TableSchema] = fake_world.schemas()
         self._database = database
         self._documents = documents
 
@@ -73,21 +75,27 @@ class FakeSnapshot:
         self, sql: str, parameters: Mapping[str, object] | None = None, limit: int | None = None
     ) -> QueryResult:
         try:
-            cursor = self._database.execute(sql, dict(parameters or {}))
+            # The source's name is a part of the table's name here, and a name of its own in our SQL.
+            cursor = self._database.execute(sql.replace("`airline`.`", "`airline."), dict(parameters or {}))
         except sqlite3.Error as error:
             raise SqlError(str(error), hint="Look at the names under Tables.", line=1, column=1) from error
         rows = [tuple(row) for row in (cursor.fetchall() if limit is None else cursor.fetchmany(limit))]
         names = [column[0] for column in cursor.description or ()]
         kinds: dict[type[Any], SqlType] = {int: INT, float: DOUBLE}
         types = [
-            next((kinds.get(type(row[i]), STRING) for row in rows if row[i] is not None), STRING)
+            next(
+                (kinds.get(cast("type[Any]", type(row[i])), STRING) for row in rows if row[i] is not None),
+                STRING,
+            )
             for i in range(len(names))
         ]
         return QueryResult(
-            tuple(zip(names, types, strict=True)), rows, tuple(n for n in fake_world.schemas() if n in sql)
+            tuple(zip(names, types, strict=True)),
+            rows,
+            tuple(n for n in fake_world.schemas() if n in sql.replace("`", "")),
         )
 
-    def search(self, knowledge_base: str, text: str, *, limit: int = 8) -> Sequence[FakeHit]:
+    def search(self, knowledge_base: str, text: str, *, limit: int = 8, also: str = "") -> Sequence[FakeHit]:
         if knowledge_base != "policies":
             raise NotFound(f"There is no knowledge base {knowledge_base!r}.", hint="There is: policies.")
         language = "zh-TW" if "航班" in text or "旅館" in text else "ja" if "便" in text else "en"
@@ -96,6 +104,12 @@ class FakeSnapshot:
             FakeHit(name, ("Your own policy",), "en", body, 0.95) for name, body in self._documents.items()
         ]
         return [*own, *hits][:limit]
+
+    def last_change(self, relation: str, key: Sequence[Stored]) -> tuple[int, int | None] | None:
+        return (int(self.tick), None)
+
+    def sources_of(self, relation: str) -> Sequence[str]:
+        return ["airline"]
 
 
 @dataclass
@@ -129,6 +143,9 @@ class FakeRuntime:
 
     def stop(self) -> None:
         self._stop.set()
+
+    def prepare(self, question: str) -> None:
+        """Nothing: the fake has no vectors."""
 
     def schemas(self) -> Mapping[str, TableSchema]:
         return self._schemas

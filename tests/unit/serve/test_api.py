@@ -49,7 +49,7 @@ def test_a_streamed_answer_ends_with_the_whole_one(client: TestClient) -> None:
 
 def test_query_says_what_it_read_and_whether_there_is_more(client: TestClient) -> None:
     body = {
-        "sql": "SELECT * FROM `airline.flights` WHERE flight_id > :least",
+        "sql": "SELECT * FROM `airline`.`flights` WHERE flight_id > :least",
         "parameters": {"least": 10},
         "limit": 5,
     }
@@ -94,11 +94,11 @@ def test_a_page_after_a_key_of_two_columns() -> None:
     )
     cursor = write_cursor(schema, {"day": "2013-02-08", "place": "JFK", "note": "snow"})
     values = read_cursor(schema, cursor)
-    assert values == [dt.date(2013, 2, 8), "JFK"]
+    assert values == [(dt.date(2013, 2, 8) - dt.date(1970, 1, 1)).days, "JFK"]
     assert page_statement(schema, values) == (
         "SELECT `day`, `place`, `note` FROM `weather`"
         " WHERE (`day` > :key0) OR (`day` = :key0 AND `place` > :key1) ORDER BY `day`, `place`",
-        {"key0": dt.date(2013, 2, 8), "key1": "JFK"},
+        {"key0": 15_744, "key1": "JFK"},
     )
 
 

@@ -4,6 +4,15 @@ import { h, replace } from "./dom.js";
 import { added, textTokens, tokens } from "./diff.js";
 import { age, cell, duration, position } from "./format.js";
 
+const FLAGS = {
+  unknown_citation: "A citation of nothing was removed",
+  unsupported_citation: "A citation that does not hold was removed",
+  unsupported_figure: "A figure stands in no source",
+  uncited: "Nothing is cited",
+  cut_off: "The model stopped before its end",
+  model_failed: "The model failed, so this is quoted",
+};
+
 const MARKER = /^\[\d+(?:\]\[\d+)*\]$/;
 
 export class AnswerView {
@@ -52,6 +61,7 @@ export class AnswerView {
       this.body,
       h("div", { class: "answer-text", lang: answer.language }, blocks(answer.answer, fresh, chip, wrong)),
       answer.notice ? h("p", { class: "notice" }, answer.notice) : null,
+      (answer.flags ?? []).map((flag) => h("p", { class: "flag" }, `${FLAGS[flag.kind] ?? flag.kind}${flag.text ? `: ${flag.text}` : ""}`)),
       answer.citations.length ? h("div", { class: "citations" }, answer.citations.map((cited) => this.citation(cited))) : null,
     );
     this.body.scrollTop = scrolled;
