@@ -1,0 +1,200 @@
+"""The clauses of a SELECT that whole queries and views read in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias
+
+from sqlglot import exp
+
+from springline.core.schema import TableSchema
+from springline.sql.catalog import Catalog, near_misses
+from springline.sql.check import Checker
+from springline.sql.dialect import Text
+from springline.sql.operators import compare
+from springline.sql.scope import Item, Scope
+from springline.sql.typed import Typed
+
+JoinKind: TypeAlias = Literal["inner", "left"]
+
+_READ: Final = frozenset(
+    {"expressions", "from_", "joins", "where", "group", "having", "distinct", "with_", "kind", "hint"}
+)
+_AD_HOC: Final = frozenset({"order", "limit", "offset"})
+_NAMES: Final = {
+    "laterals": "LATERAL",
+    "qualify": "QUALIFY",
+    "windows": "WINDOW",
+    "limit": "LIMIT",
+    "order": "ORDER BY",
+}
+
+
+def refuse_clauses(where: Text, select: exp.Select, *, ad_hoc: bool) -> None:
+    """Every clause that is not understood is refused, never passed over."""
+    for name, value in select.args.items():
+        if not value or name in _READ or (ad_hoc and name in _AD_HOC):
+            continue
+        clause = _NAMES.get(name, name.upper())
+        if name in _AD_HOC:
+            raise where.error(
+                value if isinstance(value, exp.Expression) else select,
+                f"{clause} is not yet in views.",
+                "Order and limit when reading the view.",
+            )
+        raise where.error(
+            value if isinstance(value, exp.Expression) else select, f"{clause} is not supported."
+        )
+    distinct = select.args.get("distinct")
+    if distinct is not None and distinct.args.get("on"):
+        raise where.error(select, "DISTINCT ON is not Flink SQL.")
+    group = select.args.get("group")
+    if group is not None and any(value for name, value in group.args.items() if name != "expressions"):
+        raise where.error(group, "GROUPING SETS, CUBE and ROLLUP are not yet in this version.")
+    if select.args.get("with_") is not None and select.args["with_"].args.get("recursive"):
+        raise where.error(select, "WITH RECURSIVE is not supported.")
+
+
+def resolve(where: Text, catalog: Catalog, table: exp.Table) -> TableSchema:
+    """The relation that a FROM names. Raises SqlError with near misses."""
+    for name, value in table.args.items():
+        if value and name not in ("this", "db", "catalog", "alias"):
+            raise where.error(
+                table,
+                f"{where.quote(table)} is not supported here.",
+                "Name a table or view, with an alias if you like.",
+            )
+    if not isinstance(table.this, exp.Identifier):
+        raise where.error(
+            table, f"{where.quote(table)} is not a table.", "Table functions are not yet in this version."
+        )
+    written = written_name(table)
+    found = catalog.candidates(written)
+    if len(found) == 1:
+        return catalog[found[0]]
+    if found:
+        raise where.error(table, f"{written!r} could be several relations.", f"Write {' or '.join(found)}.")
+    raise where.error(table, f"There is no table or view {written!r}.", catalog.near(written))
+
+
+def written_name(table: exp.Table) -> str:
+    return ".".join(part.name for part in table.parts)
+
+
+def join_kind(where: Text, join: exp.Join) -> JoinKind:
+    side, kind, method = join.side.upper(), join.kind.upper(), join.method.upper()
+    for name in ("global_", "hint", "match_condition", "pivots", "directed"):
+        if join.args.get(name):
+            raise where.error(join, f"{where.quote(join)} is not supported.")
+    if method:
+        raise where.error(
+            join, f"{method} JOIN is not supported.", "Write the condition: JOIN … ON a.id = b.id."
+        )
+    if side in ("RIGHT", "FULL"):
+        hint = "Write it as a LEFT JOIN with the tables the other way round." if side == "RIGHT" else None
+        raise where.error(join, f"{side} JOIN is not yet in this version.", hint)
+    if kind in ("SEMI", "ANTI") or (side and side != "LEFT"):
+        raise where.error(
+            join,
+            f"{side or kind} JOIN is not Flink SQL.",
+            "Use JOIN with SELECT DISTINCT, or LEFT JOIN … IS NULL.",
+        )
+    if side == "LEFT" and not (join.args.get("on") or join.args.get("using")):
+        raise where.error(join, "A LEFT JOIN needs ON.", "LEFT JOIN … ON a.id = b.id.")
+    return "left" if side == "LEFT" else "inner"
+
+
+def join_condition(checker: Checker, join: exp.Join, item: Item) -> list[Typed]:
+    """The conjuncts of ON, or the equalities of USING. ``item`` is the joined table, already in the scope."""
+    using = join.args.get("using")
+    if not using:
+        condition = join.args.get("on")
+        return [] if condition is None else conjuncts(checker, condition, "ON")
+    where, scope = checker.where, checker.scope
+    made: list[Typed] = []
+    for identifier in using:
+        name = identifier.name
+        if name not in item.columns:
+            raise where.error(
+                identifier, f"{item.name!r} has no column {name!r}.", near_misses(name, item.columns) or None
+            )
+        left = Scope(where, [one for one in scope.items if one is not item]).column(
+            exp.column(name).update_positions(identifier)
+        )
+        made.append(compare(where, identifier, "=", left, item.columns[name]))
+    item.merged = frozenset(identifier.name for identifier in using)
+    return made
+
+
+def conjuncts(checker: Checker, condition: exp.Expression, place: str) -> list[Typed]:
+    """The parts of a condition that AND joins."""
+    node = condition.unnest()
+    if isinstance(node, exp.And):
+        return [part for side in (node.left, node.right) for part in conjuncts(checker, side, place)]
+    return [checker.boolean(node, place)]
+
+
+def projections(
+    checker: Checker, select: exp.Select, *, ad_hoc: bool
+) -> list[tuple[str, exp.Expression, Typed | None]]:
+    """(name, expression, what it is if already known) for each output column; ``*`` is spelled out."""
+    where = checker.where
+    made: list[tuple[str, exp.Expression, Typed | None]] = []
+    for node in select.expressions:
+        qualifier = node.table if isinstance(node, exp.Column) else ""
+        if isinstance(node, exp.Star) or (isinstance(node, exp.Column) and isinstance(node.this, exp.Star)):
+            star = node if isinstance(node, exp.Star) else node.this
+            if any(star.args.get(name) for name in ("except_", "replace", "rename", "except", "ilike")):
+                raise where.error(node, "* EXCEPT and REPLACE are not Flink SQL.", "List the columns.")
+            made.extend((name, node, typed) for name, typed in checker.scope.star(node, qualifier))
+        else:
+            made.append((_output_name(where, node, len(made), ad_hoc=ad_hoc), node, None))
+    names = [name for name, _, _ in made]
+    for index, (name, node, typed) in enumerate(made):
+        if name in names[:index]:
+            if not ad_hoc:
+                raise where.error(
+                    node, f"Two columns are called {name!r}.", "Name one of them: … AS other_name."
+                )
+            made[index] = (_free(name, names), node, typed)
+            names[index] = made[index][0]
+    return made
+
+
+def _output_name(where: Text, node: exp.Expression, index: int, *, ad_hoc: bool) -> str:
+    if isinstance(node, exp.Alias | exp.Column):
+        return node.alias_or_name
+    if not ad_hoc:
+        raise where.error(node, f"{where.quote(node)} has no name.", "Name it: … AS some_name.")
+    return f"EXPR${index}"
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    number = 0
+    while f"{name}{number}" in taken:
+        number += 1
+    return f"{name}{number}"
+
+
+def alias_columns(where: Text, node: exp.Expression, columns: Sequence[str]) -> list[str]:
+    """The names of a derived table's columns: those of ``AS t(a, b)``, or its own."""
+    alias = node.args.get("alias")
+    given = [one.name for one in alias.columns] if alias is not None else []
+    if given and len(given) != len(columns):
+        raise where.error(node, f"{len(columns)} columns are called by {len(given)} names.")
+    return given or list(columns)
+
+
+class CommonTables:
+    """The WITH queries that can be seen at one place."""
+
+    def __init__(self, outer: CommonTables | None = None, query: exp.Expression | None = None) -> None:
+        self._tables: dict[str, tuple[exp.CTE, CommonTables]] = {} if outer is None else dict(outer._tables)
+        clause = None if query is None else query.args.get("with_")
+        for cte in () if clause is None else clause.expressions:
+            seen = CommonTables()
+            seen._tables = dict(self._tables)
+            self._tables[cte.alias] = (cte, seen)
+
+    def find(self, table: exp.Table) -> tuple[exp.CTE, CommonTables] | None:
+        return self._tables.get(table.name) if not table.args.get("db") else None

@@ -1,0 +1,180 @@
+"""Flink SQL as sqlglot reads it: tokens, identifiers, and only the constructs whose meaning we define.
+
+sqlglot has no Flink dialect. Its parser also rewrites many functions of other systems into common ones, which could change
+their meaning without a word; here every function stays a call by its own name, and ``check.py`` decides what it means.
+Names are case-sensitive and quoted with backticks, strings are quoted with apostrophes (doubled inside), as in Flink.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from sqlglot import exp, parser, tokens
+from sqlglot.dialects.dialect import Dialect, NormalizationStrategy
+from sqlglot.errors import ParseError, TokenError
+
+from springline.errors import SqlError
+
+_OWN_SYNTAX = ("CAST", "TRY_CAST", "CEIL", "FLOOR", "EXTRACT", "TRIM", "POSITION", "SUBSTRING", "OVERLAY")
+_FOREIGN_TOKENS = (
+    "<=>",
+    "::",
+    "<->",
+    "@>",
+    "<@",
+    "~~",
+    "~",
+    "~*",
+    "?|",
+    "?&",
+    "||/",
+    "|/",
+    "DIV",
+    "GLOB",
+    "RLIKE",
+)
+
+
+class JsonCall(exp.Expression):
+    """JSON_VALUE with its RETURNING type."""
+
+    arg_types = {"this": True, "expressions": True, "to": False}
+
+
+class Flink(Dialect):
+    """The dialect. Use :func:`parse_query`, which reports errors with our positions."""
+
+    NORMALIZATION_STRATEGY = NormalizationStrategy.CASE_SENSITIVE
+
+    class Tokenizer(tokens.Tokenizer):
+        IDENTIFIERS = ["`"]
+        QUOTES = ["'"]
+        STRING_ESCAPES = ["'"]
+        KEYWORDS = {
+            key: kind for key, kind in tokens.Tokenizer.KEYWORDS.items() if key not in _FOREIGN_TOKENS
+        } | {
+            "BYTES": tokens.TokenType.VARBINARY,
+        }
+
+    class Parser(parser.Parser):
+        FUNCTIONS = {}
+        NO_PAREN_FUNCTIONS = {}
+        FUNCTION_PARSERS = {name: parser.Parser.FUNCTION_PARSERS[name] for name in _OWN_SYNTAX} | {
+            "JSON_VALUE": lambda self: _parse_json_value(self),
+        }
+
+
+def _parse_json_value(self: Any) -> exp.Expression:
+    arguments = self._parse_csv(self._parse_disjunction)
+    returning = self._parse_types() if self._match_text_seq("RETURNING") else None
+    call = JsonCall(this=exp.Identifier(this="JSON_VALUE"), expressions=arguments, to=returning)
+    return call.update_positions(self._prev)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The text that is being compiled, for errors that say where."""
+
+    text: str
+
+    def error(self, node: exp.Expression | None, message: str, hint: str | None = None) -> SqlError:
+        """An error at a node of the tree; the caller raises it."""
+        offset = None if node is None else _first_offset(node)
+        return self.error_at(offset, message, hint)
+
+    def error_at(self, offset: int | None, message: str, hint: str | None = None) -> SqlError:
+        if offset is None:
+            return SqlError(message, hint=hint, statement=self.text)
+        before = self.text[:offset]
+        line = before.count("\n") + 1
+        column = offset - (before.rfind("\n") + 1) + 1
+        return SqlError(message, hint=hint, statement=self.text, line=line, column=column)
+
+    def quote(self, node: exp.Expression) -> str:
+        """The node as the user would write it, shortened."""
+        rendered = node.sql(dialect=Flink)
+        return rendered if len(rendered) <= 60 else rendered[:57] + "…"
+
+
+def _first_offset(node: exp.Expression) -> int | None:
+    found = [one.meta["start"] for one in node.walk() if "start" in one.meta]
+    return min(found) if found else None
+
+
+def parse_query(text: str) -> tuple[exp.Expression, Text]:
+    """The one query in ``text``. Raises SqlError with the position of what cannot be read."""
+    where = Text(text)
+    _refuse_early(where)
+    try:
+        statements = [one for one in Flink().parse(text) if one is not None]
+    except ParseError as error:
+        _raise_parse_error(where, error)
+    except TokenError as error:
+        raise where.error_at(
+            error.start, f"This text cannot be read as SQL: {str(error).splitlines()[0]}"
+        ) from error
+    if not statements:
+        raise where.error_at(0, "There is no SQL here.", "Write a SELECT.")
+    if len(statements) > 1:
+        raise where.error(
+            statements[1], "There are two statements here.", "Give one SELECT at a time, without `;`."
+        )
+    [query] = statements
+    if not isinstance(query, exp.Select | exp.SetOperation | exp.Subquery):
+        raise where.error_at(
+            0,
+            f"{type(query).__name__.upper()} is not a query.",
+            "Write a SELECT; data changes at its source.",
+        )
+    return query, where
+
+
+def _refuse_early(where: Text) -> None:
+    """What sqlglot would stumble over with a message that does not help."""
+    try:
+        found = Flink().tokenize(where.text)
+    except TokenError:
+        return
+    for one, following in zip(found, [*found[1:], None], strict=True):
+        name = one.text.upper()
+        if (
+            following is not None
+            and following.token_type == tokens.TokenType.L_PAREN
+            and (name in ("TUMBLE", "HOP", "CUMULATE", "SESSION"))
+        ):
+            raise where.error_at(
+                one.start,
+                f"{name} windows are not yet in this version.",
+                "Group by FLOOR(ts TO HOUR) (or MINUTE, DAY) for fixed windows.",
+            )
+        if one.token_type == tokens.TokenType.HINT:
+            raise where.error_at(one.start, "Hints are not used here.", "Remove the /*+ … */.")
+        if name == "MATCH_RECOGNIZE":
+            raise where.error_at(one.start, "MATCH_RECOGNIZE is not yet in this version.")
+    if '"' in "".join(one.text for one in found if one.token_type not in _QUOTED):
+        offset = next(one.start for one in found if one.token_type not in _QUOTED and '"' in one.text)
+        raise where.error_at(
+            offset,
+            "Flink SQL has no double quotes.",
+            "Quote names with `backticks` and strings with 'apostrophes'.",
+        )
+
+
+_QUOTED = (tokens.TokenType.STRING, tokens.TokenType.IDENTIFIER)
+
+
+def _raise_parse_error(where: Text, error: ParseError) -> NoReturn:
+    first = error.errors[0] if error.errors else {}
+    highlight = str(first.get("highlight") or "")
+    line, end_column = first.get("line"), first.get("col")
+    column = None if end_column is None else max(1, int(end_column) - len(highlight) + 1)
+    description = str(first.get("description") or error).rstrip(".")
+    near = f" near {highlight!r}" if highlight else ""
+    raise SqlError(
+        f"This is not Flink SQL as understood here: {description}{near}.",
+        hint="docs/sql.md lists the language.",
+        statement=where.text,
+        line=line,
+        column=column,
+    ) from error

@@ -1,0 +1,153 @@
+"""Exact sums: independent of order, without drift, under retraction.
+
+A sum of doubles is kept as the exact dyadic number ``mantissa * 2**exponent`` (every finite double is one), with NaN and
+infinities counted apart. Adding and taking away are exact, so the state after any changes is the state of the rows that
+are left, and its value, rounded once, is ``math.fsum`` of them. Sums of integers and scaled DECIMALs are kept by the
+generated SQL as two integer columns, the upper and the lower 32 bits; only the result is made here.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_HALF_UP, Context, Decimal
+
+WIDE = Context(prec=2_000, rounding=ROUND_HALF_UP)
+"""Enough digits for every sum and product that fits PostgreSQL's numeric in practice."""
+
+_COUNTS = 3
+
+
+class DoubleSum:
+    """The exact sum of weighted doubles. ``special`` counts NaN, infinity and -infinity."""
+
+    __slots__ = ("exponent", "mantissa", "special")
+
+    def __init__(self) -> None:
+        self.mantissa = 0
+        self.exponent = 0
+        self.special = [0, 0, 0]
+
+    def add(self, value: float | str, weight: int = 1) -> None:
+        """Adds a stored double: a float, or the text 'NaN'."""
+        if isinstance(value, str):
+            self.special[0] += weight
+        elif math.isinf(value):
+            self.special[1 if value > 0 else 2] += weight
+        elif value:
+            numerator, denominator = float(value).as_integer_ratio()
+            self._add(numerator * weight, 1 - denominator.bit_length())
+
+    def merge(self, other: DoubleSum) -> None:
+        self._add(other.mantissa, other.exponent)
+        self.special = [one + two for one, two in zip(self.special, other.special, strict=True)]
+
+    def _add(self, mantissa: int, exponent: int) -> None:
+        if exponent < self.exponent:
+            self.mantissa <<= self.exponent - exponent
+            self.exponent = exponent
+        self.mantissa += mantissa << (exponent - self.exponent)
+
+    def value(self) -> float | str:
+        """The stored double nearest to the sum."""
+        nan, above, below = self.special
+        if nan or (above and below):
+            return "NaN"
+        if above or below:
+            return math.inf if above else -math.inf
+        try:
+            if self.exponent >= 0:
+                return float(self.mantissa << self.exponent)
+            return self.mantissa / (1 << -self.exponent)
+        except OverflowError:
+            return math.inf if self.mantissa > 0 else -math.inf
+
+    def pack(self) -> bytes:
+        """Equal sums have equal bytes."""
+        mantissa, exponent = self.mantissa, self.exponent
+        if mantissa == 0:
+            exponent = 0
+        else:
+            zeros = (mantissa & -mantissa).bit_length() - 1
+            mantissa, exponent = mantissa >> zeros, exponent + zeros
+        head = exponent.to_bytes(3, "big", signed=True)
+        flag = b"\x01" + b"".join(one.to_bytes(8, "big", signed=True) for one in self.special)
+        return (
+            head
+            + (flag if any(self.special) else b"\x00")
+            + mantissa.to_bytes(mantissa.bit_length() // 8 + 1, "big", signed=True)
+        )
+
+    @staticmethod
+    def unpack(data: bytes) -> DoubleSum:
+        made = DoubleSum()
+        made.exponent = int.from_bytes(data[:3], "big", signed=True)
+        start = 4
+        if data[3]:
+            made.special = [
+                int.from_bytes(data[4 + 8 * i : 12 + 8 * i], "big", signed=True) for i in range(_COUNTS)
+            ]
+            start += 8 * _COUNTS
+        made.mantissa = int.from_bytes(data[start:], "big", signed=True)
+        return made
+
+
+def merge_packed(one: bytes, other: bytes) -> bytes:
+    left = DoubleSum.unpack(one)
+    left.merge(DoubleSum.unpack(other))
+    return left.pack()
+
+
+def packed_value(data: bytes) -> float | str:
+    return DoubleSum.unpack(data).value()
+
+
+def packed_average(data: bytes, count: int) -> float | str:
+    value = packed_value(data)
+    return value if isinstance(value, str) else value / count
+
+
+def half_up(numerator: int, denominator: int) -> int:
+    """The quotient rounded half away from zero."""
+    sign = -1 if (numerator < 0) != (denominator < 0) else 1
+    return sign * ((2 * abs(numerator) + abs(denominator)) // (2 * abs(denominator)))
+
+
+def toward_zero(numerator: int, denominator: int) -> int:
+    quotient = abs(numerator) // abs(denominator)
+    return -quotient if (numerator < 0) != (denominator < 0) else quotient
+
+
+def wide_text(number: Decimal) -> str:
+    """The stored form of an unbounded DECIMAL."""
+    return "NaN" if number.is_nan() else format(number, "f")
+
+
+def wide_key(text: str) -> str:
+    """A text that sorts, and is equal, as the DECIMALs do: sign, magnitude, digits. NaN is above all."""
+    number = Decimal(text)
+    if number.is_nan():
+        return "3"
+    if not number:
+        return "1"
+    sign, digits, exponent = number.normalize(WIDE).as_tuple()
+    assert isinstance(exponent, int)
+    magnitude = f"{exponent + len(digits) + 500_000:06d}"
+    body = magnitude + "".join(map(str, digits))
+    if not sign:
+        return "2" + body
+    return "0" + body.translate(_NINES) + "~"
+
+
+def wide_unkey(key: str) -> str:
+    """The DECIMAL of a key, without trailing zeros."""
+    if key == "3":
+        return "NaN"
+    if key == "1":
+        return "0"
+    body = key[1:] if key[0] == "2" else key[1:-1].translate(_NINES)
+    magnitude, digits = int(body[:6]) - 500_000, body[6:]
+    number = Decimal(int(digits)).scaleb(magnitude - len(digits), WIDE)
+    return wide_text(-number if key[0] == "0" else number)
+
+
+_NINES = str.maketrans("0123456789", "9876543210")

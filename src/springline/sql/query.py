@@ -1,0 +1,423 @@
+"""Whole queries: one SELECT of Flink SQL to one SELECT of SQLite, clause by clause.
+
+This is how ad-hoc reads run, and it is also each view's ``batch``: the law compares it with what the delta statements
+made, so it shares the analysis of scalar expressions with them and nothing else.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from sqlglot import exp
+
+from springline.core.schema import TableSchema
+from springline.core.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTES,
+    DATE,
+    DOUBLE,
+    STRING,
+    TIMESTAMP,
+    TIMESTAMP_LTZ,
+    SqlType,
+    decimal,
+)
+from springline.sql.catalog import Catalog
+from springline.sql.check import AggregateCall, Checker, Grouping, contains_aggregate
+from springline.sql.clauses import (
+    CommonTables,
+    alias_columns,
+    conjuncts,
+    join_condition,
+    join_kind,
+    projections,
+    refuse_clauses,
+    resolve,
+    written_name,
+)
+from springline.sql.dialect import Text, parse_query
+from springline.sql.program import QueryProgram
+from springline.sql.scope import Item, Scope, relation_columns, relation_qualifiers
+from springline.sql.typed import (
+    NULL,
+    Typed,
+    capped,
+    coerce,
+    common_type,
+    describe,
+    is_wide,
+    literal_text,
+    quote,
+)
+
+Columns = list[tuple[str, Typed]]
+
+
+def compile_query(
+    text: str, catalog: Mapping[str, TableSchema], *, parameters: Mapping[str, object] | None = None
+) -> QueryProgram:
+    """An ad-hoc read. ``parameters`` gives each ``:name`` its SQL type, or a value from which the type is taken.
+
+    Raises SqlError with the position in the text.
+    """
+    query, where = parse_query(text)
+    types = {name: _parameter_type(value) for name, value in (parameters or {}).items()}
+    translator = Translator(where, Catalog(catalog), parameters=types, ad_hoc=True)
+    sql, columns = translator.query(query, None, CommonTables())
+    visible = tuple((name, STRING if typed.type == NULL else typed.type) for name, typed in columns)
+    return QueryProgram(text, sql, visible, tuple(translator.relations))
+
+
+def _parameter_type(value: object) -> SqlType:
+    match value:
+        case SqlType():
+            return value
+        case bool():
+            return BOOLEAN
+        case int():
+            return BIGINT
+        case float():
+            return DOUBLE
+        case bytes():
+            return BYTES
+        case Decimal():
+            return decimal()
+        case dt.datetime():
+            return TIMESTAMP if value.tzinfo is None else TIMESTAMP_LTZ
+        case dt.date():
+            return DATE
+        case None:
+            return NULL
+        case _:
+            return STRING
+
+
+class SqlGrouping(Grouping):
+    """Aggregates as SQLite computes them over the rows of each group."""
+
+    def __init__(self, groups: Mapping[str, Typed]) -> None:
+        self._groups = groups
+
+    def grouped(self, sql: str) -> Typed | None:
+        return self._groups.get(sql)
+
+    def aggregate(self, call: AggregateCall) -> Typed:
+        sql, kind, nullable = self._text(call)
+        if call.filter is not None:
+            sql += f" FILTER (WHERE {call.filter.sql})"
+        if is_wide(kind) and call.name in ("MIN", "MAX"):
+            sql = f"sl_wide_unkey({sql})"
+        return Typed(sql, kind, nullable)
+
+    def _text(self, call: AggregateCall) -> tuple[str, SqlType, bool]:
+        argument = call.argument
+        kind = aggregate_type(call)
+        if argument is None:
+            return "count(*)", kind, False
+        value = (
+            f"sl_wide_key({argument.sql})"
+            if is_wide(argument.type) and call.name != "COUNT"
+            else argument.sql
+        )
+        if call.name == "COUNT":
+            if call.distinct and is_wide(argument.type):
+                return f"count(DISTINCT sl_wide_key({argument.sql}))", kind, False
+            return f"count({'DISTINCT ' if call.distinct else ''}{argument.sql})", kind, False
+        if call.name in ("MIN", "MAX"):
+            return f"{call.name.lower()}({value})", kind, True
+        name = call.name.lower()
+        if kind.name in ("DOUBLE", "FLOAT"):
+            return f"sl_{name}_double({argument.sql})", kind, True
+        if is_wide(kind):
+            return f"sl_{name}_wide({argument.sql})", kind, True
+        reason = literal_text(f"{kind} overflow in {call.text}")
+        shift = "" if name == "sum" else f", {average_shift(argument.type, kind)}"
+        return f"sl_{name}({argument.sql}, {literal_text(str(kind))}, {reason}{shift})", kind, True
+
+
+def aggregate_type(call: AggregateCall) -> SqlType:
+    """COUNT is BIGINT, MIN and MAX keep the type. SUM of integers is BIGINT, of DECIMAL(p, s) DECIMAL(18, s), AVG keeps integers
+    integers, as in Flink, and gives DECIMALs at least six digits of fraction."""
+    if call.name == "COUNT" or call.argument is None:
+        return BIGINT
+    kind = call.argument.type
+    if call.name in ("MIN", "MAX") or is_wide(kind):
+        return kind
+    if kind.name in ("DOUBLE", "FLOAT"):
+        return DOUBLE
+    if kind.is_scaled:
+        scale = kind.scale or 0
+        if call.name == "SUM":
+            return decimal(18, scale)
+        return capped((kind.precision or 0) - scale + max(scale, 6), max(scale, 6))
+    return BIGINT if call.name == "SUM" else kind
+
+
+def average_shift(argument: SqlType, kind: SqlType) -> int:
+    """Digits that AVG adds to a DECIMAL; -1 for integers, which are truncated."""
+    return -1 if argument.is_integer else (kind.scale or 0) - (argument.scale or 0)
+
+
+class Translator:
+    """Translates one text. ``relations`` lists what was read, in order of appearance."""
+
+    def __init__(
+        self, where: Text, catalog: Catalog, *, parameters: Mapping[str, SqlType] | None = None, ad_hoc: bool
+    ) -> None:
+        self.where = where
+        self.catalog = catalog
+        self.relations: list[str] = []
+        self._parameters = parameters or {}
+        self._ad_hoc = ad_hoc
+        self._aliases = 0
+
+    def query(self, node: exp.Expression, outer: Scope | None, tables: CommonTables) -> tuple[str, Columns]:
+        """A SELECT, a set operation, or one of them in parentheses."""
+        tables = CommonTables(tables, node)
+        if isinstance(node, exp.Subquery):
+            if any(node.args.get(name) for name in ("order", "limit", "offset")):
+                return self._wrapped(node, node.this, outer, tables)
+            return self.query(node.this, outer, tables)
+        if isinstance(node, exp.SetOperation):
+            return self._set_operation(node, outer, tables)
+        if isinstance(node, exp.Select):
+            return self._select(node, outer, tables)
+        raise self.where.error(node, f"{self.where.quote(node)} is not a query.", "Write SELECT …")
+
+    def _select(self, node: exp.Select, outer: Scope | None, tables: CommonTables) -> tuple[str, Columns]:
+        refuse_clauses(self.where, node, ad_hoc=self._ad_hoc)
+        scope = Scope(self.where, outer=outer)
+        source = self._from(node, scope, tables)
+        rows = self._checker(scope, tables)
+        conditions: list[Typed] = []
+        if (clause := node.args.get("where")) is not None:
+            conditions = conjuncts(rows, clause.this, "WHERE")
+        group = node.args.get("group")
+        keys = [] if group is None else group.expressions
+        having = node.args.get("having")
+        grouped = bool(keys) or having is not None or any(map(contains_aggregate, node.expressions))
+        texts = [group_key(rows, key) for key in keys]
+        checker = (
+            self._checker(scope, tables, SqlGrouping({one.sql: one for one in texts})) if grouped else rows
+        )
+        columns: Columns = []
+        for name, expression, known in projections(rows, node, ad_hoc=self._ad_hoc):
+            typed = checker.check(expression) if known is None or grouped else known
+            columns.append((name, typed))
+        parts = [f"SELECT {'DISTINCT ' if node.args.get('distinct') else ''}{_listed(columns)}", source]
+        if conditions:
+            parts.append("WHERE " + " AND ".join(one.sql for one in conditions))
+        if keys:
+            parts.append(
+                "GROUP BY "
+                + ", ".join(f"sl_wide_key({one.sql})" if is_wide(one.type) else one.sql for one in texts)
+            )
+        if having is not None:
+            parts.append("HAVING " + checker.boolean(having.this, "HAVING").sql)
+        parts.append(self._tail(node, checker, columns))
+        return " ".join(part for part in parts if part), columns
+
+    def _checker(self, scope: Scope, tables: CommonTables, grouping: Grouping | None = None) -> Checker:
+        subquery = (lambda query, inner: self.query(query, inner, tables)) if self._ad_hoc else None
+        return Checker(
+            scope, parameters=self._parameters, grouping=grouping, subquery=subquery, ad_hoc=self._ad_hoc
+        )
+
+    def _tail(self, node: exp.Expression, checker: Checker, columns: Columns) -> str:
+        """ORDER BY, LIMIT and OFFSET."""
+        parts: list[str] = []
+        if (order := node.args.get("order")) is not None:
+            parts.append(
+                "ORDER BY " + ", ".join(self._ordered(one, checker, columns) for one in order.expressions)
+            )
+        limit, offset = node.args.get("limit"), node.args.get("offset")
+        if limit is not None:
+            if not isinstance(limit, exp.Limit | exp.Fetch):
+                raise self.where.error(node, "This LIMIT is not understood.")
+            count = limit.expression if isinstance(limit, exp.Limit) else limit.args.get("count")
+            parts.append("LIMIT " + ("1" if count is None else self._whole(count, checker)))
+        elif offset is not None:
+            parts.append("LIMIT -1")
+        if offset is not None:
+            parts.append("OFFSET " + self._whole(offset.expression, checker))
+        return " ".join(parts)
+
+    def _whole(self, node: exp.Expression, checker: Checker) -> str:
+        typed = checker.check(node)
+        if not typed.type.is_integer or not (typed.constant or typed.parameter):
+            raise self.where.error(node, "LIMIT and OFFSET take a whole number or a :parameter.")
+        return typed.sql
+
+    def _ordered(self, node: exp.Ordered, checker: Checker, columns: Columns) -> str:
+        target = node.this
+        if isinstance(target, exp.Literal) and not target.is_string:
+            position = int(target.name) if target.name.isdigit() else 0
+            if not 1 <= position <= len(columns):
+                raise self.where.error(node, f"ORDER BY {target.name}: there are {len(columns)} columns.")
+            return checker.ordered(node, columns[position - 1][1])
+        if isinstance(target, exp.Column) and not target.table:
+            for name, typed in columns:
+                if name == target.name:
+                    return checker.ordered(node, typed)
+        return checker.ordered(node)
+
+    # -- FROM ------------------------------------------------------------------------------------------------------
+
+    def _from(self, node: exp.Select, scope: Scope, tables: CommonTables) -> str:
+        clause = node.args.get("from_")
+        if clause is None:
+            if not self._ad_hoc:
+                raise self.where.error(node, "A view reads from something.", "Add FROM.")
+            return ""
+        sql, item = self._table(clause.this, tables)
+        scope.add(clause.this, item)
+        parts = ["FROM " + sql]
+        for join in [*(clause.this.args.get("joins") or []), *(node.args.get("joins") or [])]:
+            kind = join_kind(self.where, join)
+            sql, item = self._table(join.this, tables, nullable=kind == "left")
+            scope.add(join.this, item)
+            conditions = join_condition(self._checker(scope, tables), join, item)
+            condition = " AND ".join(one.sql for one in conditions) or "1"
+            parts.append(f"{'LEFT JOIN' if kind == 'left' else 'JOIN'} {sql} ON {condition}")
+        return " ".join(parts)
+
+    def _table(
+        self, node: exp.Expression, tables: CommonTables, *, nullable: bool = False
+    ) -> tuple[str, Item]:
+        alias = self._alias()
+        if isinstance(node, exp.Subquery):
+            if not node.alias:
+                raise self.where.error(node, "A query in FROM needs a name.", "(SELECT …) AS some_name.")
+            sql, columns = self.query(node.this, None, tables)
+            return f"({sql}) AS {alias}", self._derived(node, node.alias, alias, columns, nullable)
+        if not isinstance(node, exp.Table):
+            raise self.where.error(
+                node,
+                f"{self.where.quote(node)} cannot stand in FROM.",
+                "Table functions are not yet in this version.",
+            )
+        if (common := tables.find(node)) is not None:
+            cte, seen = common
+            sql, columns = self.query(cte.this, None, seen)
+            names = alias_columns(self.where, cte, [name for name, _ in columns])
+            columns = [(name, typed) for name, (_, typed) in zip(names, columns, strict=True)]
+            inner = (
+                f"SELECT {', '.join(quote(name) for name in names)} FROM ({sql})"
+                if cte.args["alias"].columns
+                else sql
+            )
+            if cte.args["alias"].columns:
+                raise self.where.error(
+                    cte, "WITH t(a, b) is not supported.", "Name the columns in its SELECT: … AS a."
+                )
+            return f"({inner}) AS {alias}", self._derived(
+                node, node.alias or node.name, alias, columns, nullable
+            )
+        schema = resolve(self.where, self.catalog, node)
+        if schema.name not in self.relations:
+            self.relations.append(schema.name)
+        qualifiers = relation_qualifiers(schema.name, written_name(node), node.alias)
+        columns_of = relation_columns(schema, alias, nullable=nullable)
+        return f"main.{quote(schema.name)} AS {alias}", Item(qualifiers, columns_of)
+
+    def _derived(self, node: exp.Expression, name: str, alias: str, columns: Columns, nullable: bool) -> Item:
+        given = alias_columns(self.where, node, [column for column, _ in columns])
+        made = {
+            shown: Typed(
+                f"{alias}.{quote(column)}",
+                typed.type,
+                typed.nullable or nullable,
+                frozenset({alias}),
+                (alias, column),
+            )
+            for shown, (column, typed) in zip(given, columns, strict=True)
+        }
+        return Item((name,), made)
+
+    def _alias(self) -> str:
+        self._aliases += 1
+        return f"q{self._aliases}"
+
+    # -- set operations --------------------------------------------------------------------------------------------
+
+    def _set_operation(
+        self, node: exp.SetOperation, outer: Scope | None, tables: CommonTables
+    ) -> tuple[str, Columns]:
+        name = type(node).__name__.upper()
+        distinct = bool(node.args.get("distinct"))
+        if not self._ad_hoc and (name != "UNION" or distinct):
+            written = name if name != "UNION" else "UNION"
+            raise self.where.error(
+                node, f"{written} is not yet in views.", "UNION ALL is; SELECT DISTINCT removes duplicates."
+            )
+        if not distinct and name != "UNION":
+            raise self.where.error(node, f"{name} ALL is not supported.", f"Write {name}.")
+        sides = [self.query(side, outer, tables) for side in (node.left, node.right)]
+        (left_sql, left), (right_sql, right) = sides
+        if len(left) != len(right):
+            raise self.where.error(
+                node,
+                f"{name} of {len(left)} and {len(right)} columns.",
+                "Select the same columns on both sides.",
+            )
+        columns: Columns = []
+        for (column, one), (_, other) in zip(left, right, strict=True):
+            target = common_type([one.type, other.type])
+            if target is None:
+                raise self.where.error(
+                    node,
+                    f"Column {column!r} of {name} is {describe(one.type)} and {describe(other.type)}.",
+                    "CAST one of them.",
+                )
+            columns.append((column, Typed(quote(column), target, one.nullable or other.nullable)))
+        operator = name if distinct else f"{name} ALL"
+        targets = [typed.type for _, typed in columns]
+        names = [column for column, _ in columns]
+        sql = f"{self._brought(left_sql, left, targets, names)} {operator} {self._brought(right_sql, right, targets, names)}"
+        if any(node.args.get(clause) for clause in ("order", "limit", "offset")):
+            alias = self._alias()
+            scope = Scope(self.where)
+            shown = [(one, replace(typed, raw=f"{alias}.{quote(one)}")) for one, typed in columns]
+            tail = self._tail(node, self._checker(scope, tables), shown)
+            return f"SELECT {_listed(shown)} FROM ({sql}) AS {alias} {tail}", shown
+        return sql, columns
+
+    def _brought(self, sql: str, columns: Columns, targets: Sequence[SqlType], names: Sequence[str]) -> str:
+        """A side of a set operation, its columns brought to the common types."""
+        alias = self._alias()
+        made: Columns = []
+        for name, (column, typed), target in zip(names, columns, targets, strict=True):
+            plain = Typed(f"{alias}.{quote(column)}", typed.type, typed.nullable, column=(alias, column))
+            brought = coerce(plain, target)
+            assert brought is not None
+            made.append((name, brought))
+        return f"SELECT {_listed(made)} FROM ({sql}) AS {alias}"
+
+    def _wrapped(
+        self, node: exp.Subquery, inner: exp.Expression, outer: Scope | None, tables: CommonTables
+    ) -> tuple[str, Columns]:
+        sql, columns = self.query(inner, outer, tables)
+        alias = self._alias()
+        shown = [
+            (name, Typed(f"{alias}.{quote(name)}", typed.type, typed.nullable, column=(alias, name)))
+            for name, typed in columns
+        ]
+        tail = self._tail(node, self._checker(Scope(self.where), tables), shown)
+        return f"SELECT {_listed(shown)} FROM ({sql}) AS {alias} {tail}", shown
+
+
+def group_key(rows: Checker, node: exp.Expression) -> Typed:
+    """An expression of GROUP BY."""
+    if isinstance(node, exp.Literal):
+        raise rows.where.error(
+            node, "GROUP BY takes columns, not positions.", "Repeat the expression of the SELECT list."
+        )
+    return rows.check(node)
+
+
+def _listed(columns: Columns) -> str:
+    return ", ".join(f"{typed.sql} AS {quote(name)}" for name, typed in columns)

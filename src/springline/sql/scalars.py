@@ -1,0 +1,389 @@
+"""The table of scalar functions: what they take, what they give, and their SQLite text.
+
+Functions that begin with ``sl_`` are Python (``functions.py``); they are used where SQLite's own means something else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sqlglot import exp
+
+from springline.core.types import BOOLEAN, DOUBLE, INT, STRING, SqlType, decimal
+from springline.sql import temporal
+from springline.sql.dialect import Text
+from springline.sql.operators import arithmetic, compare, divided_half_up
+from springline.sql.typed import (
+    NULL,
+    Typed,
+    as_double,
+    coerce,
+    common_type,
+    derived,
+    describe,
+    exact_operand,
+    is_wide,
+    null_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """``takes`` has one word for each argument: string, integer, double, number, any; a ``?`` marks those that may be left
+    out, ``*`` that the last may be repeated. ``text`` names them {0}, {1}, …; {all} is all of them."""
+
+    takes: str
+    gives: SqlType
+    text: str
+    nullable: bool = False
+    """Whether it can be NULL although no argument is."""
+
+
+TABLE: Final[dict[str, Function]] = {
+    "UPPER": Function("string", STRING, "sl_upper({0})"),
+    "LOWER": Function("string", STRING, "sl_lower({0})"),
+    "INITCAP": Function("string", STRING, "sl_initcap({0})"),
+    "CHAR_LENGTH": Function("string", INT, "length({0})"),
+    "CHARACTER_LENGTH": Function("string", INT, "length({0})"),
+    "OCTET_LENGTH": Function("string", INT, "octet_length({0})"),
+    "CONCAT": Function("string*", STRING, "({all ||})"),
+    "CONCAT_WS": Function("string string*", STRING, "concat_ws({all})"),
+    "REPLACE": Function("string string string", STRING, "sl_replace({all})"),
+    "INSTR": Function("string string", INT, "instr({0}, {1})"),
+    "LOCATE": Function("string string integer?", INT, "sl_locate({all})"),
+    "LEFT": Function("string integer", STRING, "sl_substring({0}, 1, max({1}, 0))"),
+    "RIGHT": Function("string integer", STRING, "sl_right({0}, {1})"),
+    "SUBSTR": Function("string integer integer?", STRING, "sl_substring({all})", nullable=True),
+    "LPAD": Function("string integer string", STRING, "sl_pad({all}, 1)", nullable=True),
+    "RPAD": Function("string integer string", STRING, "sl_pad({all}, 0)", nullable=True),
+    "LTRIM": Function("string string?", STRING, "ltrim({all})"),
+    "RTRIM": Function("string string?", STRING, "rtrim({all})"),
+    "BTRIM": Function("string string?", STRING, "trim({all})"),
+    "REPEAT": Function("string integer", STRING, "sl_repeat({all})"),
+    "REVERSE": Function("string", STRING, "sl_reverse({0})"),
+    "SPLIT_INDEX": Function("string string integer", STRING, "sl_split_index({all})", nullable=True),
+    "REGEXP": Function("string string", BOOLEAN, "sl_regexp({all})", nullable=True),
+    "REGEXP_EXTRACT": Function("string string integer?", STRING, "sl_regexp_extract({all})", nullable=True),
+    "REGEXP_REPLACE": Function("string string string", STRING, "sl_regexp_replace({all})", nullable=True),
+    "STARTSWITH": Function("string string", BOOLEAN, "(substr({0}, 1, length({1})) = {1})"),
+    "ENDSWITH": Function("string string", BOOLEAN, "sl_ends_with({all})"),
+    "ASCII": Function("string", INT, "sl_ascii({0})"),
+    "CHR": Function("integer", STRING, "char({0} & 255)"),
+    "MD5": Function("string", STRING, "sl_digest({0}, 'md5')"),
+    "SHA1": Function("string", STRING, "sl_digest({0}, 'sha1')"),
+    "SHA256": Function("string", STRING, "sl_digest({0}, 'sha256')"),
+    "JSON_EXISTS": Function("string string", BOOLEAN, "sl_json_exists({all})", nullable=True),
+    "JSON_QUERY": Function("string string", STRING, "sl_json_query({all})", nullable=True),
+    "POWER": Function("double double", DOUBLE, "sl_power({all})"),
+    "SQRT": Function("double", DOUBLE, "sl_math('sqrt', {0})"),
+    "EXP": Function("double", DOUBLE, "sl_math('exp', {0})"),
+    "LN": Function("double", DOUBLE, "sl_math('log', {0})"),
+    "LOG10": Function("double", DOUBLE, "sl_math('log10', {0})"),
+    "LOG2": Function("double", DOUBLE, "sl_math('log2', {0})"),
+    "SIN": Function("double", DOUBLE, "sl_math('sin', {0})"),
+    "COS": Function("double", DOUBLE, "sl_math('cos', {0})"),
+    "TAN": Function("double", DOUBLE, "sl_math('tan', {0})"),
+    "ATAN2": Function("double double", DOUBLE, "sl_atan2({all})"),
+    "RADIANS": Function("double", DOUBLE, "sl_math('radians', {0})"),
+    "DEGREES": Function("double", DOUBLE, "sl_math('degrees', {0})"),
+}
+
+
+def call(where: Text, node: exp.Expression, name: str, arguments: Sequence[Typed]) -> Typed | None:
+    """A call of a scalar function; None where there is none of this name."""
+    if name in TABLE:
+        return _from_table(where, node, name, TABLE[name], arguments)
+    special = _SPECIAL.get(name)
+    return None if special is None else special(where, node, name, list(arguments))
+
+
+def names() -> list[str]:
+    """Every scalar function's name."""
+    return sorted([*TABLE, *_SPECIAL])
+
+
+def _from_table(
+    where: Text, node: exp.Expression, name: str, function: Function, arguments: Sequence[Typed]
+) -> Typed:
+    words = function.takes.split()
+    least = sum(1 for word in words if not word.endswith("?"))
+    repeated = words[-1].endswith("*")
+    if len(arguments) < least or (len(arguments) > len(words) and not repeated):
+        counts = (
+            f"{least} or more"
+            if repeated
+            else (str(least) if least == len(words) else f"{least} to {len(words)}")
+        )
+        raise where.error(node, f"{name} takes {counts} arguments, not {len(arguments)}.")
+    brought: list[Typed] = []
+    for index, argument in enumerate(arguments):
+        word = words[min(index, len(words) - 1)].rstrip("?*")
+        brought.append(_argument(where, node, name, index, word, argument))
+    texts = [one.sql for one in brought]
+    every = {"all ||": " || ".join(texts), "all": ", ".join(texts)}
+    filled = re.sub(
+        r"\{(all \|\||all|\d)\}", lambda found: every.get(found[1]) or texts[int(found[1])], function.text
+    )
+    # CONCAT_WS is the one function that passes over NULL arguments; its separator decides.
+    decides = brought[:1] if name == "CONCAT_WS" else brought
+    return derived(
+        filled, function.gives, brought, nullable=function.nullable or any(one.nullable for one in decides)
+    )
+
+
+def _argument(where: Text, node: exp.Expression, name: str, index: int, word: str, argument: Typed) -> Typed:
+    kind = argument.type
+    if kind == NULL:
+        return null_of({"string": STRING, "integer": INT, "double": DOUBLE}[word])
+    if word == "string" and kind == STRING:
+        return argument
+    if word == "integer" and kind.is_integer:
+        return argument
+    if word == "double" and kind.is_numeric:
+        return derived(as_double(argument), DOUBLE, [argument])
+    wanted = {"string": "STRING", "integer": "an integer", "double": "a number"}[word]
+    target = {"string": "STRING", "integer": "INT", "double": "DOUBLE"}[word]
+    raise where.error(
+        node,
+        f"Argument {index + 1} of {name} is {describe(kind)}; it wants {wanted}.",
+        f"CAST({where.quote(_argument_node(node, index))} AS {target}) converts it.",
+    )
+
+
+def _argument_node(node: exp.Expression, index: int) -> exp.Expression:
+    arguments = node.expressions
+    return arguments[index] if index < len(arguments) else node
+
+
+def _count(
+    where: Text, node: exp.Expression, name: str, arguments: Sequence[Typed], least: int, most: int
+) -> None:
+    if not least <= len(arguments) <= most:
+        wanted = str(least) if least == most else f"{least} to {most}"
+        raise where.error(node, f"{name} takes {wanted} arguments, not {len(arguments)}.")
+
+
+def unified(
+    where: Text, node: exp.Expression, name: str, operands: Sequence[Typed]
+) -> tuple[list[Typed], SqlType]:
+    """Operands of CASE, COALESCE, GREATEST … brought to their common type."""
+    target = common_type([one.type for one in operands])
+    brought = [None if target is None else coerce(one, target) for one in operands]
+    if target is None or any(one is None for one in brought):
+        listed = ", ".join(dict.fromkeys(describe(one.type) for one in operands))
+        raise where.error(
+            node, f"The values of {name} have no common type: {listed}.", "CAST them to one type."
+        )
+    return [one for one in brought if one is not None], target
+
+
+def _coalesce(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+    most = 2 if name == "IFNULL" else 1_000
+    _count(where, node, name, arguments, 2 if name == "IFNULL" else 1, most)
+    operands, target = unified(where, node, name, arguments)
+    if len(operands) == 1:
+        return operands[0]
+    nullable = all(one.nullable for one in operands)
+    return derived(f"coalesce({', '.join(one.sql for one in operands)})", target, operands, nullable=nullable)
+
+
+def _nullif(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+    _count(where, node, name, arguments, 2, 2)
+    same = compare(where, node, "=", *arguments)
+    return derived(
+        f"CASE WHEN {same.sql} THEN NULL ELSE {arguments[0].sql} END",
+        arguments[0].type,
+        arguments,
+        nullable=True,
+    )
+
+
+def _if(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+    _count(where, node, name, arguments, 3, 3)
+    if arguments[0].type != BOOLEAN:
+        raise where.error(node, f"The first argument of IF is {describe(arguments[0].type)}, not BOOLEAN.")
+    (one, other), target = unified(where, node, name, arguments[1:])
+    text = f"CASE WHEN {arguments[0].sql} THEN {one.sql} ELSE {other.sql} END"
+    return derived(text, target, arguments, nullable=one.nullable or other.nullable)
+
+
+def _extreme(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+    """GREATEST and LEAST: NULL where an argument is NULL."""
+    _count(where, node, name, arguments, 1, 1_000)
+    operands, target = unified(where, node, name, arguments)
+    if len(operands) == 1:
+        return operands[0]
+    if is_wide(target):
+        return derived(
+            f"sl_wide_extreme('{name}', {', '.join(one.sql for one in operands)})", target, operands
+        )
+    function = "max" if name == "GREATEST" else "min"
+    return derived(f"{function}({', '.join(one.sql for one in operands)})", target, operands)
+
+
+def _number(where: Text, node: exp.Expression, name: str, operand: Typed) -> None:
+    if not operand.type.is_numeric and operand.type != NULL:
+        raise where.error(node, f"{name} wants a number, not {describe(operand.type)}.")
+
+
+def _absolute(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+    _count(where, node, name, arguments, 1, 1)
+    [operand] = arguments
+    _number(where, node, name, operand)
+    if operand.type.name in ("DOUBLE", "FLOAT"):
+        return derived(f"sl_math('fabs', {operand.sql})", operand.type, arguments)
+    if is_wide(operand.type):
+        return derived(f"ltrim({operand.sql}, '-')", operand.type, arguments)
+    text = exact_operand(operand)
+    made = derived(
+        f"(CASE WHEN {text} < 0 THEN -{text} ELSE {text} END)", operand.type, arguments, nullable=True
+    )
+    return replace(made, unchecked=f"{operand.type} overflow in {where.quote(node)}")
+
+
+def _sign(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+    _count(where, node, name, arguments, 1, 1)
+    [operand] = arguments
+    _number(where, node, name, operand)
+    if operand.type.name in ("DOUBLE", "FLOAT") or is_wide(operand.type):
+        return derived(f"sl_math('sign', {as_double(operand)})", DOUBLE, arguments)
+    unit = 10 ** (operand.type.scale or 0)
+    text = exact_operand(operand)
+    return derived(
+        f"CASE WHEN {text} > 0 THEN {unit} WHEN {text} < 0 THEN -{unit} WHEN {text} = 0 THEN 0 END",
+        operand.type,
+        arguments,
+    )
+
+
+def _round(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+    """ROUND half away from zero; TRUNCATE towards zero. A DECIMAL keeps only the digits that are asked for."""
+    _count(where, node, name, arguments, 1, 2)
+    operand = arguments[0]
+    _number(where, node, name, operand)
+    digits = arguments[1] if len(arguments) == 2 else Typed("0", INT, False, constant=True, value=0)
+    if not digits.type.is_integer:
+        raise where.error(node, f"{name} wants a whole number of digits.")
+    kind, mode = operand.type, "round" if name == "ROUND" else "truncate"
+    if kind.name in ("DOUBLE", "FLOAT"):
+        return derived(f"sl_round({operand.sql}, {digits.sql}, '{mode}')", kind, arguments)
+    if is_wide(kind):
+        return derived(
+            f"sl_wide_round({operand.sql}, {digits.sql}, '{mode}')", kind, arguments, nullable=True
+        )
+    if not isinstance(digits.value, int):
+        raise where.error(
+            node, f"{name} of {kind} wants a literal number of digits.", "CAST the number to DOUBLE."
+        )
+    scale = kind.scale or 0
+    down = scale - digits.value
+    if down <= 0:
+        return operand
+    if digits.value < 0 or kind.is_integer:
+        unit = 10**down
+        rounded = (
+            divided_half_up(exact_operand(operand), unit)
+            if name == "ROUND"
+            else f"({exact_operand(operand)} / {unit})"
+        )
+        made = derived(f"(({rounded}) * {unit})", kind, arguments, nullable=True)
+        return replace(made, unchecked=f"{kind} overflow in {where.quote(node)}")
+    target = decimal(min(18, (kind.precision or 0) - down + (1 if name == "ROUND" else 0)), digits.value)
+    text = exact_operand(operand)
+    rounded = divided_half_up(text, 10**down) if name == "ROUND" else f"({text} / {10**down})"
+    return derived(rounded, target, arguments, nullable=True)
+
+
+def _floor(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+    _count(where, node, name, arguments, 1, 1)
+    [operand] = arguments
+    _number(where, node, name, operand)
+    kind = operand.type
+    if kind.is_integer or kind == NULL:
+        return operand
+    if kind.name in ("DOUBLE", "FLOAT"):
+        return derived(f"sl_math('{name.lower()}', {operand.sql})", kind, arguments)
+    if is_wide(kind):
+        return derived(f"sl_wide_round({operand.sql}, 0, '{name.lower()}')", kind, arguments, nullable=True)
+    unit = 10 ** (kind.scale or 0)
+    text = exact_operand(operand)
+    if name == "FLOOR":
+        whole = f"({text} / {unit} - ({text} % {unit} < 0))"
+    else:
+        whole = f"({text} / {unit} + ({text} % {unit} > 0))"
+    return derived(whole, decimal(kind.precision, 0), arguments, nullable=True)
+
+
+def _modulo(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+    _count(where, node, name, arguments, 2, 2)
+    return arithmetic(where, node, "%", *arguments)
+
+
+def _substring(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+    """SQLite's substr means the same where the start is positive; from 0 and for negative lengths it differs."""
+    simple = all(one.constant and isinstance(one.value, int) for one in arguments[1:])
+    if simple and int(str(arguments[1].value)) >= 1 and arguments[0].type == STRING:
+        if len(arguments) == 2 or (len(arguments) == 3 and int(str(arguments[2].value)) >= 0):
+            return derived(f"substr({', '.join(one.sql for one in arguments)})", STRING, arguments)
+    return _from_table(where, node, name, TABLE["SUBSTR"], arguments)
+
+
+def _part(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+    _count(where, node, name, arguments, 1, 1)
+    unit = {"DAYOFMONTH": "DAY", "DAYOFYEAR": "DOY", "DAYOFWEEK": "DOW"}.get(name, name)
+    return temporal.extract(where, node, unit, arguments[0])
+
+
+def _date_format(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+    _count(where, node, name, arguments, 2, 2)
+    return temporal.date_format(
+        where, node, arguments[0], _argument(where, node, name, 1, "string", arguments[1])
+    )
+
+
+def _to_timestamp(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+    _count(where, node, name, arguments, 1, 2)
+    strings = [_argument(where, node, name, index, "string", one) for index, one in enumerate(arguments)]
+    target = "DATE" if name == "TO_DATE" else "TIMESTAMP"
+    return temporal.to_timestamp(where, node, strings[0], strings[1] if len(strings) == 2 else None, target)
+
+
+def _to_timestamp_ltz(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+    _count(where, node, name, arguments, 2, 2)
+    return temporal.to_timestamp_ltz(where, node, *arguments)
+
+
+_SPECIAL: Final[dict[str, Callable[[Text, exp.Expression, str, list[Typed]], Typed]]] = {
+    "COALESCE": _coalesce,
+    "IFNULL": _coalesce,
+    "NULLIF": _nullif,
+    "IF": _if,
+    "GREATEST": _extreme,
+    "LEAST": _extreme,
+    "ABS": _absolute,
+    "SIGN": _sign,
+    "ROUND": _round,
+    "TRUNCATE": _round,
+    "FLOOR": _floor,
+    "CEIL": _floor,
+    "CEILING": _floor,
+    "MOD": _modulo,
+    "SUBSTRING": _substring,
+    "YEAR": _part,
+    "QUARTER": _part,
+    "MONTH": _part,
+    "WEEK": _part,
+    "DAYOFYEAR": _part,
+    "DAYOFMONTH": _part,
+    "DAYOFWEEK": _part,
+    "HOUR": _part,
+    "MINUTE": _part,
+    "SECOND": _part,
+    "DATE_FORMAT": _date_format,
+    "TO_TIMESTAMP": _to_timestamp,
+    "TO_DATE": _to_timestamp,
+    "TO_TIMESTAMP_LTZ": _to_timestamp_ltz,
+}
