@@ -26,6 +26,9 @@ from springline.runtime.base import Freshness, QueryResult, SourceAge
 SCAN_LIMIT: Final = 1_000
 """How many public rows are looked at to find those that ``match``."""
 
+RANK_LIMIT: Final = 64
+"""How many rows of a part are read to put those first that the question names."""
+
 INTERNAL_SOURCE: Final = "springline"
 _PIECE_OVERHEAD_TOKENS: Final = 24
 """What the delimiters and labels around a piece cost in a prompt."""
@@ -203,7 +206,7 @@ def _read_rows(
     if part.subject_column is not None:
         assert asked.subject is not None
         parameters["subject"] = asked.subject.value(_subject_type(part, schema))
-    wanted = SCAN_LIMIT if part.match else part.limit + 1
+    wanted = SCAN_LIMIT if part.match else max(part.limit + 1, RANK_LIMIT)
     result = snapshot.query(rows_statement(part, schema), parameters, limit=wanted)
     names = [name for name, _ in result.columns]
     rows: list[Cells] = [
@@ -439,14 +442,17 @@ def _within_budget(
     seen: set[str] = set()
     taken: set[tuple[int, int]] = set()
     omitted = {candidates.part.label: candidates.omitted for candidates in found}
-    for _, _, rank, order in sorted(queue):
+    is_short = False
+    for other, _, rank, order in sorted(queue):
         piece = found[order].pieces[rank]
         # What a row says includes its key; of passages the wording alone counts.
         same = piece.hash if piece.kind == "row" else content_hash(" ".join(piece.text.split()))
         if same in seen:
             continue
-        if piece.tokens > left:
+        # What the question is about is not left out in favour of something else that happens to be shorter.
+        if piece.tokens > left or (other and is_short):
             omitted[piece.part] += 1
+            is_short = is_short or not other
             continue
         seen.add(same)
         taken.add((order, rank))
