@@ -38,7 +38,7 @@ from springline.runtime.embedded.state import STATE_FORMAT, check_resume, read_r
 from springline.runtime.embedded.status import StatusReader
 from springline.runtime.embedded.work import Worker
 from springline.sources.base import Source
-from springline.storage import DataFolder, immediate, open_file
+from springline.storage import DataFolder, immediate, open_file, reported
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,10 @@ class EmbeddedRuntime:
         StateError with nothing left running."""
         self._state, self._started_at_us = "starting", time.time_ns() // 1_000
         try:
-            self._open_files()
-            self._install()
-            self._start_threads()
+            with reported(self.folder.state_path):
+                self._open_files()
+                self._install()
+                self._start_threads()
         except BaseException:
             self._state = "stopping"
             self._closing.close()
