@@ -45,7 +45,9 @@ class PowerRound:
     def _cut(self) -> None:
         world, chance = self._world, self._world.chance
         kept, luck = chance.choice((0.0, 0.0, 0.3, 0.7)), random.Random(chance.getrandbits(32))
-        point = chance.choice((None, None, None, *sorted(POINTS)))
+        point = chance.choice((None, *sorted(POINTS)))
+        if point is None or chance.random() < 0.5:
+            self._disk.crash_in(int(10 ** chance.uniform(0.5, 3.3)), kept=kept, random=luck)
         runtime = build(world.dsn, world.folder, world.data, vfs=self._disk.name)
 
         def cut() -> None:
@@ -63,7 +65,7 @@ class PowerRound:
             if reached is not None:
                 reached.wait(2.0)
             else:
-                time.sleep(chance.uniform(0.05, 0.8))
+                self._wait_for_the_cut(chance.uniform(0.05, 1.5))
             unsynced = self._disk.unsynced_bytes()
             if not self._disk.is_dead:
                 cut()
@@ -77,6 +79,11 @@ class PowerRound:
             f"power cut {self._tally.power_losses}{place}: {unsynced >> 10} KiB unsynced, {kept:.0%} of it kept"
             + (", ACKNOWLEDGED MORE THAN THE LOG HOLDS" if too_much else "")
         )
+
+    def _wait_for_the_cut(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not self._disk.is_dead and time.monotonic() < deadline:
+            time.sleep(0.005)
 
     def _check(self) -> bool:
         world = self._world

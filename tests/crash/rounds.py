@@ -67,6 +67,7 @@ class World:
         self.dsn = server.create_database(self.name)
         workload.create(self.dsn, rows=rows)
         self.slot = f"springline_{SOURCE}"
+        self._was_captured = False
         self.client = workload.Client(self.dsn, seed)
         self.editor = workload.Editor(self.folder, seed + 1)
 
@@ -91,8 +92,12 @@ class World:
     def acknowledged_too_much(self) -> bool:
         """Whether PostgreSQL was told that it may forget what ``log.db`` does not hold. After the application is dead."""
         held = log_position(self.data / "log.db", SOURCE)
+        if held is None:
+            # The slot is made before its first position is written. Killed in between, nothing was captured yet.
+            return self._was_captured
+        self._was_captured = True
         confirmed = self._confirmed()
-        return confirmed is not None and confirmed.lsn > (0 if held is None else held.lsn)
+        return confirmed is not None and confirmed.lsn > held.lsn
 
     def _confirmed(self) -> PostgresPosition | None:
         """What the slot was told; read when its connection is gone, for a message may still be on its way."""

@@ -63,6 +63,7 @@ class LossyDisk:
         self._deleted: dict[str, bytes] = {}
         self._open: dict[int, str] = {}
         self._luck = (0.0, randomness.Random(0))
+        self._dies_at: int | None = None
         self._vfs = _LossyVFS(self)
 
     def crash(self, *, kept: float = 0.0, random: randomness.Random | None = None) -> None:
@@ -71,6 +72,12 @@ class LossyDisk:
         with self.lock:
             self._luck = (kept, random or randomness.Random(0))
             self.is_dead = True
+
+    def crash_in(self, writes: int, *, kept: float = 0.0, random: randomness.Random | None = None) -> None:
+        """Crashes in the midst of the ``writes``-th write from now: between the pages of a commit, or of a checkpoint."""
+        with self.lock:
+            self._luck = (kept, random or randomness.Random(0))
+            self._dies_at = self.writes + writes
 
     def power_on(self) -> None:
         """Brings the files to what survived, and lets them be opened again. Raises RuntimeError while a file from before the
@@ -90,7 +97,7 @@ class LossyDisk:
                     Path(path).write_bytes(content)
             self._files.clear()
             self._deleted.clear()
-            self.is_dead = False
+            self.is_dead, self._dies_at = False, None
 
     def unsynced_bytes(self) -> int:
         """An upper bound of what a crash would lose now."""
@@ -119,13 +126,15 @@ class LossyDisk:
 
     def will_write(self, path: str, file: _LossyFile, offset: int, length: int) -> None:
         """Remembers what is about to be overwritten; called under :attr:`lock`."""
+        self.writes += 1
+        if self.writes == self._dies_at:
+            self.is_dead = True
         self.refuse_if_dead()
         growth = offset + length - file.real_size()
         if self.room_bytes is not None and growth > 0:
             if growth > self.room_bytes:
                 raise apsw.FullError("the disk is full")
             self.room_bytes -= growth
-        self.writes += 1
         self._remember(path, file, offset // BLOCK_BYTES, (offset + length - 1) // BLOCK_BYTES)
 
     def will_truncate(self, path: str, file: _LossyFile, size: int) -> None:

@@ -168,3 +168,20 @@ def test_a_full_disk_raises_what_sqlite_raises(tmp_path: Path, disk: LossyDisk) 
     insert(connection, 1, 500)
     connection.close()
     assert count_items(path) == 501
+
+
+@pytest.mark.parametrize("writes", range(1, 60, 3))
+def test_a_crash_in_the_midst_of_a_commit_or_a_checkpoint(tmp_path: Path, disk: LossyDisk, writes: int) -> None:
+    path = tmp_path / "items.db"
+    connection = open_items(path, disk, "FULL")
+    done = 0
+    disk.crash_in(writes, kept=0.5, random=random.Random(writes))
+    with pytest.raises(apsw.Error):
+        while True:
+            insert(connection, done, 30)
+            done += 30
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    connection.close()
+    disk.power_on()
+    # Whether the commit under way is there is open; that it is whole is not.
+    assert count_items(path) in (done, done + 30)
