@@ -248,15 +248,15 @@ def _weights(wanted: frozenset[str], units: Sequence[frozenset[str]]) -> Mapping
 def _score(
     terms: frozenset[str], heading: frozenset[str], asked: _Asked, weights: Mapping[str, float]
 ) -> float:
-    """How well a sentence fits. What the question says counts most, then what its topic is about, then what the rows call for; the heading
-    counts half. Without a word of the question or its topic the sentence does not fit at all."""
+    """How well a sentence fits. What the question says counts most, then what its topic is about, then what the rows call for; words of the
+    heading count less. Without a word of the question or its topic the sentence does not fit at all."""
 
-    def share(wanted: frozenset[str], cap: float) -> float:
+    def share(wanted: frozenset[str], cap: float, heading_counts: float) -> float:
         found = sum(weights[term] for term in wanted & terms)
-        found += 0.5 * sum(weights[term] for term in (wanted & heading) - terms)
+        found += heading_counts * sum(weights[term] for term in (wanted & heading) - terms)
         return min(found, cap)
 
-    question, topic = share(asked.terms, 4.0), share(asked.topic_terms - asked.terms, 3.0)
+    question, topic = share(asked.terms, 4.0, 0.8), share(asked.topic_terms - asked.terms, 3.0, 0.5)
     if not (asked.row_terms if asked.rows_answer else asked.terms | asked.topic_terms) & (terms | heading):
         return 0.0
     if not asked.has_topic:
@@ -264,7 +264,7 @@ def _score(
         total = sum(weights[term] for term in asked.terms) or 1.0
         if question / total < 0.34:
             return 0.0
-    return question + 0.6 * topic + 0.5 * share(asked.row_terms - asked.terms - asked.topic_terms, 2.0)
+    return question + 0.6 * topic + 0.5 * share(asked.row_terms - asked.terms - asked.topic_terms, 2.0, 0.5)
 
 
 def _repeats(one: _Quote, other: _Quote) -> bool:

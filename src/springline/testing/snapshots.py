@@ -131,7 +131,7 @@ class FakeSnapshot:
         hits: list[Hit] = []
         for document in self._version.documents.values():
             for passage, words in document.passages:
-                score = sum(term in words for term in asked) + 0.5 * sum(term in words for term in further)
+                score = sum(term in words for term in asked) + 0.3 * sum(term in words for term in further)
                 if score == 0:
                     continue
                 if document.language != language and document.family in families:
