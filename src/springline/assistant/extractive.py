@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from springline.assistant.base import Draft
@@ -204,12 +205,18 @@ def _with_whole_lists(chosen: Sequence[_Quote]) -> list[_Quote]:
     for quote in chosen:
         if quote.quotable.group == 0:
             continue
-        units = enumerate(quotables(quote.piece.text))
-        members = [(order, one) for order, one in units if one.group == quote.quotable.group]
+        units = enumerate(_units(quote.piece.text))
+        members = [(order, one) for order, (one, _) in units if one.group == quote.quotable.group]
         if len(members) <= _SHORT_LIST:
             for order, one in members:
                 told.setdefault((quote.piece.number, order), replace(quote, order=order, quotable=one))
     return list(told.values())
+
+
+@lru_cache(maxsize=512)
+def _units(passage: str) -> tuple[tuple[Quotable, frozenset[str]], ...]:
+    """What can be quoted of a passage, with its words. Kept, since the same passages come again and again."""
+    return tuple((one, terms_of(one.whole)) for one in quotables(passage))
 
 
 def _candidates(context: Context, asked: _Asked) -> Iterable[_Quote]:
@@ -217,9 +224,9 @@ def _candidates(context: Context, asked: _Asked) -> Iterable[_Quote]:
     spoken = base_language(context.language)
     has_spoken = any(piece.language == spoken for piece in passages)
     units = [
-        (rank, piece, order, one, terms_of(one.whole))
+        (rank, piece, order, one, terms)
         for rank, piece in enumerate(passages)
-        for order, one in enumerate(quotables(piece.text))
+        for order, (one, terms) in enumerate(_units(piece.text))
     ]
     said = [terms for *_, terms in units]
     weights = _weights(asked.terms | asked.topic_terms | asked.row_terms, said)

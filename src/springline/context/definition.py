@@ -237,7 +237,10 @@ class ContextDefinition:
     def fingerprint(self) -> str:
         """Changes with the declaration: a receipt can only be verified against the definition that it was made with."""
         parts = [{"type": type(part).__name__, **_declared(part)} for part in self.parts]
-        topics = [[topic.name, dict(topic.keywords), dict(topic.terms), topic.rows_answer] for topic in self.topics.topics]
+        topics = [
+            [topic.name, dict(topic.keywords), dict(topic.terms), topic.rows_answer]
+            for topic in self.topics.topics
+        ]
         text = json.dumps(
             [self.subject_kind, parts, self.token_budget, self.time_zone, topics],
             sort_keys=True, ensure_ascii=False, default=str,

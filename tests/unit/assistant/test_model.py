@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from springline.assistant.answer import Assistant
@@ -27,6 +27,9 @@ GOOD = "Your flight B6 155 is cancelled because of weather [2]. B6 183 on 10 Feb
 
 def context(question: str = QUESTION) -> Context:
     return assemble(airline.state().snapshot(), DEFINITION, question, subject="C0001")
+
+
+CONTEXT = context()
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,7 @@ def test_an_answer_in_another_language_than_its_source_keeps_its_citation() -> N
     assert check(f"您好，這是您的個人資料 [{dog}]。", made).cited == (dog,)
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 9),
     st.sampled_from(
@@ -64,7 +68,7 @@ def test_an_answer_in_another_language_than_its_source_keeps_its_citation() -> N
     ),
 )
 def test_what_is_streamed_never_holds_an_unknown_number_whatever_the_pieces(size: int, text: str) -> None:
-    made = context()
+    made = CONTEXT
     markers = MarkerFilter(made)
     pieces = [text[start : start + size] for start in range(0, len(text), size)]
     shown = "".join(map(markers.feed, pieces)) + markers.finish()
