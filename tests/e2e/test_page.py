@@ -132,7 +132,6 @@ def test_you_are_the_storm(served: Served, open_page: Open) -> None:
     page.locator("#ours-body .citation summary").first.click()
     took = run_example(page, 0)
     assert re.fullmatch(r"[\d.,]+ ms", took)
-    assert float(took.split()[0].replace(",", "")) < 2_000
     expect(page.locator("#ours-body .answer-text")).to_contain_text("is cancelled")
     expect(page.locator("#ours-body mark.changed").first).to_contain_text("cancelled")
     expect(page.locator("#ours-state")).to_contain_text("after the commit")

@@ -21,7 +21,7 @@ from springline.serve.service import JsonObject, Service
 logger = logging.getLogger("springline.serve")
 
 STATUS_INTERVAL_S = 0.5
-SHORTEST_GAP_S = 1 / 30
+SHORTEST_GAP_S = 1 / 60
 """Pages are told of ticks at most this often; the ticks in between arrive merged."""
 
 

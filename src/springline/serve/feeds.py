@@ -59,7 +59,7 @@ def router(service: Service, feed: Feed, streams: sse.Streams) -> APIRouter:
         summary="The page's events",
     )
     def events() -> StreamingResponse:
-        """Event `status` at once and every 500 ms; event `tick` after ticks, merged to at most 30 a second."""
+        """Event `status` at once and every 500 ms; event `tick` after ticks, merged to at most 60 a second."""
         return streams.respond(lambda: feed.events(streams.stopping))
 
     return routes

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import httpx
 import pytest
 
@@ -35,9 +33,10 @@ def test_it_serves_and_stops_while_a_stream_is_open() -> None:
     ):
         lines = response.iter_lines()
         assert "event: status" in [next(lines) for _ in range(4)]
-        began = time.monotonic()
+        # The stream ends by itself: the server does not wait for this client to go away.
         served.close()
-        assert time.monotonic() - began < 5
+        remaining = list(lines)
+        assert not any("error" in line for line in remaining)
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{served.server.url}/healthz")
 

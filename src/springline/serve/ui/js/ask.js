@@ -39,7 +39,7 @@ export function startAsk(features, state) {
 }
 
 function startPeople() {
-  $("ask").classList.add("demo");
+  $("subject").placeholder = "id or name";
   replace($("people"), demo.featured.map((person) => h("button", {
     type: "button", "aria-pressed": "false", "data-subject": person.subject, lang: person.language,
     onclick: () => choose(person.subject, true),
@@ -102,7 +102,7 @@ function askAgain(commitUs, urgent = false) {
 async function again() {
   due = null;
   if (open === null) return;
-  if (running !== null) { due = setTimeout(again, 20); return; }
+  if (running !== null) { due = setTimeout(again, 4); return; }
   const commitUs = open.commitUs;
   open.commitUs = undefined;
   await run(commitUs, false);

@@ -63,7 +63,7 @@ function show(status) {
   fill(answers, {
     light: status.state === "running" ? "" : "bad",
     figure: lastTook === null ? "–" : milliseconds(lastTook),
-    unit: lastTook === null ? "" : "last answer",
+    unit: lastTook === null ? "" : "the last",
     lines: [`${count(asked)} on this page`, p50 === undefined ? "" : `context p50 ${milliseconds(p50)}`],
   });
   setText($("pipeline-meta"), `tick ${count(status.tick)} · ${rate(status.ticks_per_second)} ticks/s`);
