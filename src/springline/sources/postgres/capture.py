@@ -69,14 +69,18 @@ class Session:
         self._reload: list[str] = []
         self._reload_lock = threading.Lock()
 
-    def start(self, captures: Sequence[tuple[Capture, Shape]]) -> None:
-        """Prepares the database and begins to stream. ``captures``: the tables asked for, already examined."""
+    def start(self, captures: Sequence[tuple[Capture, Shape]], stop: threading.Event) -> bool:
+        """Prepares the database and begins to stream; False if ``stop`` was set before. ``captures``: the tables asked for,
+        already examined."""
         setup.ensure_publication(self._connector, self._control, self._publication, captures)
-        position = self._start_position()
+        position = self._start_position(stop)
+        if position is None:
+            return False
         self._replication = self._connector.replication()
         self.stream = Stream(self._connector.source, self._replication, self._writer, self, position)
         self._adopt(captures)
         self.stream.start(self._slot_name, self._publication)
+        return True
 
     def run(self, stop: threading.Event) -> None:
         assert self.stream is not None
@@ -156,8 +160,8 @@ class Session:
 
     # How it is done.
 
-    def _start_position(self) -> PostgresPosition:
-        """Where streaming goes on; the first time, where it begins, made durable before anything else."""
+    def _start_position(self, stop: threading.Event) -> PostgresPosition | None:
+        """Where streaming goes on; the first time, where it begins, made durable before anything else. None: stopped."""
         progress, position = self._writer.progress(), self._writer.position()
         now = setup.identity(self._connector)
         slot = setup.read_slot(self._control, self._slot_name)
@@ -170,7 +174,9 @@ class Session:
             assert slot is not None
             setup.require_usable(self._connector, slot, self._slot_name)
             return position
-        position = setup.ensure_slot(self._connector, self._control, self._slot_name)
+        position = setup.ensure_slot(self._connector, self._control, self._slot_name, stop)
+        if position is None:
+            return None
         self._writer.save(SERVER, now.to_json())
         self._writer.save(MASK_KEY, self._mask_key.hex())
         self._writer.advance(position)
@@ -244,17 +250,20 @@ class Session:
             self.trackers = self._loader.trackers()
             return [(Operation.DROP.value, table.capture.relation, None, None)]
         before = table.schema.to_json()
+        reload = evolution.reload
         if evolution.shape != table.shape:
             has_new_columns = self._has_new_columns(table, evolution.shape)
             was, now = table.shape.published(), evolution.shape.published()
             table.take_shape(evolution.shape)
             self._set_readers(table.shape.oid, table)
             if has_new_columns:
+                # Until now rows came without these columns.
                 self._publish_again()
+                reload = True
             if was != now or before != table.schema.to_json():
                 self._loader.reshape(table)
             self._remember(table)
-        if evolution.reload:
+        if reload:
             return self._begin(table)
         self.trackers = self._loader.trackers()
         return [schema_entry(table.schema)] if table.schema.to_json() != before else []

@@ -7,6 +7,7 @@ is never shown: neither in ``repr`` nor in an error.
 from __future__ import annotations
 
 import select
+import threading
 import time
 from typing import Final
 
@@ -43,6 +44,8 @@ _DEFAULTS: Final = {
     "keepalives_interval": "10",
     "keepalives_count": "3",
 }
+
+_STOP_CHECK_S: Final = 0.1
 
 _SECRETS: Final = frozenset(("password", "sslpassword", "passfile", "oauth_client_secret"))
 
@@ -174,6 +177,18 @@ def execute_by(connection: Connection, statement: str, deadline_s: float) -> tup
     cursor.execute(statement)
     wait_by(connection, deadline_s)
     return cursor.fetchone() if cursor.description is not None else None
+
+
+def execute_until(connection: Connection, statement: str, stop: threading.Event) -> tuple[object, ...] | None:
+    """The same for a statement that may take long: given up, and cancelled on the server, when ``stop`` is set."""
+    cursor = connection.cursor()
+    cursor.execute(statement)
+    while connection.poll() != psycopg2.extensions.POLL_OK:
+        if stop.is_set():
+            connection.cancel()
+            return None
+        select.select([connection.fileno()], [], [], _STOP_CHECK_S)
+    return cursor.fetchone()
 
 
 def rows(connection: Connection, statement: str, parameters: object = None) -> list[tuple[object, ...]]:

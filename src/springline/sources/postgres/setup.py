@@ -6,6 +6,8 @@ UPDATEs of its users fail.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -15,12 +17,14 @@ import psycopg2
 from springline.core.position import PostgresPosition
 from springline.errors import SourceError, SourceLost, SourceUnavailable
 from springline.sources.postgres.catalog import Capture, Shape
-from springline.sources.postgres.connection import Connection, Connector, quoted, rows
+from springline.sources.postgres.connection import Connection, Connector, execute_until, literal, quoted, rows
 
 OLDEST_VERSION: Final = 140_000
 """PostgreSQL 14: logical messages in pgoutput."""
 
 _COLUMN_LISTS: Final = 150_000
+_CONNECT_S: Final = 10.0
+_RELEASE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +126,22 @@ def _gap(
     return None
 
 
-def ensure_slot(connector: Connector, connection: Connection, name: str) -> PostgresPosition:
-    """Creates the slot unless it exists; where it begins. Waits for the transactions that are open now to end."""
+def ensure_slot(
+    connector: Connector, connection: Connection, name: str, stop: threading.Event
+) -> PostgresPosition | None:
+    """Creates the slot unless it exists; where it begins. The server first waits for the transactions that are open now to
+    end; None where ``stop`` was set meanwhile."""
     slot = read_slot(connection, name)
     if slot is None:
+        statement = f"SELECT lsn::text FROM pg_create_logical_replication_slot({literal(name)}, 'pgoutput')"
+        own = connector.asynchronous(time.monotonic() + _CONNECT_S)
         try:
-            [(lsn,)] = rows(
-                connection,
-                "SELECT lsn::text FROM pg_create_logical_replication_slot(%s, 'pgoutput')",
-                (name,),
-            )
+            row = execute_until(own, statement, stop)
         except psycopg2.Error as error:
             raise _slot_error(connector, error) from error
-        return PostgresPosition.from_text(str(lsn))
+        finally:
+            own.close()
+        return PostgresPosition.from_text(str(row[0])) if row is not None else None
     require_usable(connector, slot, name)
     assert slot.confirmed is not None
     return slot.confirmed
@@ -290,13 +297,20 @@ def ensure_publication(
 
 def drop_all(connection: Connection, slot: str, publication: str) -> None:
     """Drops slot and publication. Idempotent."""
-    if read_slot(connection, slot) is not None:
-        rows(connection, "SELECT pg_drop_replication_slot(%s)", (slot,))
+    drop_slot(connection, slot)
     rows(connection, f"DROP PUBLICATION IF EXISTS {quoted(publication)}")
 
 
 def drop_slot(connection: Connection, name: str) -> None:
-    rows(connection, "SELECT pg_drop_replication_slot(%s)", (name,))
+    """Idempotent. The server may take a moment to see that the slot's last user is gone."""
+    deadline = time.monotonic() + _RELEASE_S
+    while read_slot(connection, name) is not None:
+        try:
+            rows(connection, "SELECT pg_drop_replication_slot(%s)", (name,))
+        except psycopg2.errors.ObjectInUse:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.05)
 
 
 def require_usable_or_lost(connector: Connector, slot: Slot, name: str) -> None:

@@ -106,9 +106,9 @@ class PostgresSource:
                 chunk_rows=self._chunk_rows,
             )
             captures = self._examined(writer)
-            session.start(captures)
-            self._session = session
-            session.run(stop)
+            if session.start(captures, stop):
+                self._session = session
+                session.run(stop)
         except psycopg2.Error as error:
             raise self._connector.error(error) from error
         except SourceError as error:
@@ -188,7 +188,9 @@ class PostgresSource:
                     setup.drop_slot(connection, self.slot)
                 captures = self._found(connection, writer.progress())
                 setup.ensure_publication(self._connector, connection, self.publication, captures)
-                writer.advance(setup.ensure_slot(self._connector, connection, self.slot))
+                begin = setup.ensure_slot(self._connector, connection, self.slot, threading.Event())
+                assert begin is not None
+                writer.advance(begin)
                 writer.save(SERVER, now.to_json())
             for capture in chosen:
                 writer.save(table_progress(capture.relation), None)
