@@ -28,6 +28,7 @@ MOST_ROWS: Final = 4
 
 _SUPPORTING_QUOTES: Final = 2
 _PER_PASSAGE: Final = 2
+_COUNTED: Final = 30
 _SHORT_LIST: Final = 3
 _OTHER_LANGUAGE: Final = 0.25
 _LEAST_SHARE: Final = 0.55
@@ -57,14 +58,14 @@ class Extractive:
     def answer(self, context: Context) -> Draft:
         """Never raises for anything that stands in the context."""
         topics = self._topics.named(context.topics)
-        facts = _facts(context)
+        facts, more = _facts(context)
         asked = _Asked.of(context, topics)
         quotes = _best_quotes(context, asked)
         if not quotes and not _is_about(facts, asked):
             return Draft(phrase("unknown", context.language), "extractive", (), known=False)
         parts: list[str] = []
         if facts:
-            parts.append(_told(facts))
+            parts.append(_told(facts, more, context.language))
         if quotes:
             parts.append(_quoted(quotes, context.language))
         cited = {piece.number for piece in facts} | {quote.piece.number for quote in quotes}
@@ -108,18 +109,22 @@ def terms_of(text: str) -> frozenset[str]:
     return frozenset(stem(token) for token in tokenise(text).split() if len(token) > 1 or token.isdigit())
 
 
-def _facts(context: Context) -> list[ContextPiece]:
-    """The rows to tell: of each part that is for this question, those that it names, otherwise the first ones."""
+def _facts(context: Context) -> tuple[list[ContextPiece], dict[str, int]]:
+    """The rows to tell: of each part that is for this question, those that it names, otherwise the first ones; and of each part how many
+    more there are."""
     asked = set(context.topics)
     parts: dict[str, list[ContextPiece]] = {}
     for piece in context.pieces:
         if piece.kind == "row" and (not piece.topics or asked.intersection(piece.topics)):
             parts.setdefault(piece.part, []).append(piece)
     told: list[ContextPiece] = []
-    for pieces in parts.values():
+    more: dict[str, int] = {}
+    for part, pieces in parts.items():
         named = [piece for piece in pieces if piece.mentioned]
         told.extend((named or pieces)[:MOST_ROWS])
-    return told
+        if not named:
+            more[part] = max(0, len(pieces) - MOST_ROWS) + context.omitted.get(part, 0)
+    return told, more
 
 
 def _is_about(facts: Sequence[ContextPiece], asked: _Asked) -> bool:
@@ -132,13 +137,16 @@ def _is_about(facts: Sequence[ContextPiece], asked: _Asked) -> bool:
     return asked.has_topic or bool(asked.terms & said)
 
 
-def _told(facts: Sequence[ContextPiece]) -> str:
-    """One row is a sentence, several of one part are a list."""
+def _told(facts: Sequence[ContextPiece], more: Mapping[str, int], language: str) -> str:
+    """One row is a sentence, several of one part are a list, which says how much longer it is."""
     counts = Counter(piece.part for piece in facts)
     blocks: list[str] = []
     for part, count in counts.items():
         lines = [f"{_safe(piece.text)} [{piece.number}]" for piece in facts if piece.part == part]
-        blocks.append(lines[0] if count == 1 else "\n".join(f"- {line}" for line in lines))
+        if rest := more.get(part):
+            # Long relations are not read to their end, so large counts are not known.
+            lines.append(phrase("more" if rest <= _COUNTED else "many_more", language, count=str(rest)))
+        blocks.append(lines[0] if count == 1 == len(lines) else "\n".join(f"- {line}" for line in lines))
     return "\n\n".join(blocks)
 
 

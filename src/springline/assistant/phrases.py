@@ -56,6 +56,8 @@ PHRASES: Final[Mapping[str, Mapping[str, str]]] = {
         "zh-CN": "语言模型的回答未完整结束。",
         "ja": "言語モデルの回答は途中で切れています。",
     },
+    "more": {"en": "and {count} more", "zh-TW": "另有 {count} 筆", "zh-CN": "另有 {count} 条", "ja": "ほか {count} 件"},
+    "many_more": {"en": "and many more", "zh-TW": "以及其他多筆", "zh-CN": "以及其他多条", "ja": "ほか多数"},
     "documents_say": {
         "en": "From the documents:",
         "zh-TW": "相關文件：",

@@ -349,7 +349,15 @@ def _age(sources: Sequence[str], ages: Mapping[str, SourceAge]) -> tuple[str, So
 
 
 def _mentions(cells: Cells, folded_question: str) -> int:
-    return sum(_is_named(stored, folded_question) for stored, _ in cells.values())
+    """How many names and codes of a row the question has. Plain words ("cancelled", "gold") tell no row from another: whoever asks whether
+    a flight is cancelled does not ask about the cancelled one."""
+    return sum(_is_name(stored) and _is_named(stored, folded_question) for stored, _ in cells.values())
+
+
+def _is_name(value: Stored) -> bool:
+    return isinstance(value, str) and (
+        not value.isascii() or not value.islower() or any(map(str.isdigit, value))
+    )
 
 
 def _is_named(value: object, folded_question: str) -> bool:

@@ -60,7 +60,8 @@ class Context:
     """What one question is given. Everything in it was true together, at ``tick``.
 
     ``hash`` is that of the pieces, the subject and the definition, in canonical JSON: the same snapshot, question and definition
-    always give the same one. ``omitted``: for each part, how many pieces did not fit the limits or the budget. ``loading``: tables
+    always give the same one. ``omitted``: for each part, how many pieces did not fit the limits or the budget; at least, where there are
+    more than are ever read (``assemble.RANK_LIMIT``). ``loading``: tables
     that were still being loaded. ``topics``: what the question was recognised to be about.
     """
 
