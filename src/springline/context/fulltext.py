@@ -23,7 +23,7 @@ from springline.core.text import CJK, HAN, KANA
 TOKENIZER: Final = "porter unicode61 remove_diacritics 2"
 """What the FTS5 table of a knowledge base is declared with."""
 
-ROW_BUDGET: Final = 6_000
+ROW_BUDGET: Final = 4_000
 """How many rows a query may touch before its frequent words are left out; about 1 ms a thousand."""
 
 _CERTAIN_TERMS = 3

@@ -16,10 +16,10 @@ from typing import Any, Final, cast
 import apsw
 import numpy.typing as npt
 
-from springline.context.fulltext import search_text, tokenise
+from springline.context.fulltext import search_text
 from springline.context.knowledge_tables import documents_table, fts_table, passages_table
 from springline.context.vectors import VectorIndex
-from springline.core.text import Language, guess_language
+from springline.core.text import CJK, Language, guess_language
 from springline.errors import ConfigurationError
 from springline.inference.base import Embedder
 
@@ -30,6 +30,7 @@ _OTHER_VERSION_FACTOR: Final = 0.35
 _NEAR_DUPLICATE: Final = 0.9
 """Passages that share this much of their words (Jaccard) say the same."""
 
+_WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+")
 _METADATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 _DOCUMENT_COLUMNS: Final = frozenset({"document", "family", "language", "source", "state", "title"})
 
@@ -218,10 +219,11 @@ def _allowed(kb: str, condition: Condition | None) -> tuple[str, tuple[object, .
 def _load(connection: apsw.Connection, kb: str, explained: Mapping[int, Explanation]) -> list[Hit]:
     """Reads the passages; one that the snapshot does not show (or no longer) is left out."""
     rows = connection.execute(
-        "SELECT p.id, p.document, d.title, p.version, p.ordinal, p.heading_path, p.text, p.hash, p.language, d.source, d.position,"
-        f' d.committed_at_us, d.metadata FROM "{passages_table(kb)}" AS p'
-        f' JOIN "{documents_table(kb)}" AS d ON d.document = p.document'
-        " WHERE p.visible = 1 AND p.id IN (SELECT value FROM json_each(?))",
+        # CROSS JOIN keeps this order: the few ids first. The planner would begin with all documents.
+        "SELECT p.id, p.document, d.title, p.version, p.ordinal, p.heading_path, p.text, p.hash, p.language, d.source,"
+        " d.position, d.committed_at_us, d.metadata FROM json_each(?) AS j"
+        f' CROSS JOIN "{passages_table(kb)}" AS p ON p.id = j.value'
+        f' CROSS JOIN "{documents_table(kb)}" AS d ON d.document = p.document WHERE p.visible = 1',
         (json.dumps(list(explained)),),
     )
     hits = [
@@ -257,9 +259,9 @@ def _prefer_language(connection: apsw.Connection, kb: str, hits: list[Hit], lang
     if not documents:
         return hits
     rows = connection.execute(
-        f'SELECT o.document FROM "{documents_table(kb)}" AS o WHERE o.document IN (SELECT value FROM json_each(?))'
-        " AND o.language <> ? AND EXISTS (SELECT 1 FROM"
-        f' "{documents_table(kb)}" AS s WHERE s.family = o.family AND s.language = ? AND s.document <> o.document)',
+        f'SELECT o.document FROM json_each(?) AS j CROSS JOIN "{documents_table(kb)}" AS o ON o.document = j.value'
+        f' WHERE o.language <> ? AND EXISTS (SELECT 1 FROM "{documents_table(kb)}" AS s'
+        " WHERE s.family = o.family AND s.language = ? AND s.document <> o.document)",
         (json.dumps(sorted(documents)), language, language),
     )
     lowered = {row[0] for row in rows}
@@ -279,7 +281,7 @@ def diverse(hits: Sequence[Hit], k: int) -> list[Hit]:
     chosen: list[Hit] = []
     words: list[frozenset[str]] = []
     for hit in hits:
-        tokens = frozenset(tokenise(hit.text).split())
+        tokens = frozenset(_WORD.findall(hit.text))
         if any(_same(tokens, other) for other in words):
             continue
         chosen.append(hit)
