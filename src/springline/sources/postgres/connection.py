@@ -151,7 +151,9 @@ class Connector:
             for part, hint in _TERMINAL:
                 if part in text and (part not in ("role", "database") or "does not exist" in text):
                     return SourceError(message, hint=hint.format(user=quoted(self.user)))
-        if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        # psycopg2 has no class of its own for a connection that breaks while it is streaming: "no message from the libpq".
+        is_broken = type(error) is psycopg2.DatabaseError
+        if is_broken or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
             return SourceUnavailable(message, hint="It is tried again; nothing is lost.")
         if isinstance(error, psycopg2.errors.QueryCanceled | psycopg2.errors.LockNotAvailable):
             return SourceUnavailable(message, hint="It is tried again; nothing is lost.")
