@@ -7,10 +7,12 @@ No model is called while the snapshot is open. What the answer is based on is fi
 from __future__ import annotations
 
 import secrets
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from springline.assistant.base import Answer, AnswerEvent, AskRequest, Citation, Draft, Flag
 from springline.assistant.extractive import Extractive
@@ -21,11 +23,14 @@ from springline.assistant.receipts import RECEIPTS, Receipt, Recorder, make_rece
 from springline.assistant.verify import Rebuild, Verification, verify
 from springline.context.assemble import ContextSnapshot, assemble
 from springline.context.definition import ContextDefinition
-from springline.context.pieces import Context
+from springline.context.pieces import Context, content_hash
 from springline.core.clock import Clock, SystemClock
 from springline.errors import ConfigurationError
 from springline.inference.base import ChatModel
 from springline.runtime.base import OnMiss, Require
+
+
+MOST_STANDING: Final = 512
 
 
 class Reader(Protocol):
@@ -92,6 +97,7 @@ class Assistant:
             else Modelled(model, prompt or default_prompt(), self._extractive, organisation)
         )
         self.model = None if model is None else model.model
+        self._standing = _Standing()
 
     def ask(self, request: AskRequest) -> Answer:
         """Raises NotFresh, NotFound (the subject), other ReadErrors, and StateError where the receipt cannot be stored. A model's failure
@@ -99,8 +105,11 @@ class Assistant:
         timing = _Timing(self._clock)
         context, barrier_ms, context_ms = self._read(request)
         began_ms = timing.elapsed_ms()
-        draft = self._draft(context)
+        standing = self._standing.get(request.previous, context)
+        draft = standing or self._draft(context)
         took_ms = timing.finish(context_ms, timing.elapsed_ms() - began_ms, barrier_ms)
+        if standing is not None:
+            return self._made(context, standing, request.previous, took_ms)
         return self._answer(request, context, draft, timing.asked_at_us, took_ms)
 
     def ask_stream(self, request: AskRequest) -> Iterator[AnswerEvent]:
@@ -194,6 +203,7 @@ class Assistant:
         self, request: AskRequest, context: Context, draft: Draft, asked_at_us: int, took_ms: dict[str, float]
     ) -> Answer:
         identifier = self._record(request, context, draft, asked_at_us, took_ms)
+        self._standing.put(identifier, context, draft)
         return self._made(context, draft, identifier, took_ms)
 
     def _made(self, context: Context, draft: Draft, receipt: str | None, took_ms: dict[str, float]) -> Answer:
@@ -229,6 +239,34 @@ class Assistant:
         )
         self._recorder.record(RECEIPTS.name, receipt.to_row())
         return identifier
+
+
+class _Standing:
+    """The newest answers, by receipt: an answer stands as long as its question's context is the same. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._drafts: OrderedDict[str, tuple[str, Draft]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, receipt: str | None, context: Context) -> Draft | None:
+        if receipt is None:
+            return None
+        with self._lock:
+            found = self._drafts.get(receipt)
+        return found[1] if found is not None and found[0] == self._key(context) else None
+
+    def put(self, receipt: str | None, context: Context, draft: Draft) -> None:
+        if receipt is None:
+            return
+        with self._lock:
+            self._drafts[receipt] = (self._key(context), draft)
+            while len(self._drafts) > MOST_STANDING:
+                self._drafts.popitem(last=False)
+
+    @staticmethod
+    def _key(context: Context) -> str:
+        subject = None if context.subject is None else str(context.subject)
+        return content_hash([context.hash, context.question, subject, context.language, context.freshness.met])
 
 
 class _Parts:

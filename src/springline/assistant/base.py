@@ -26,6 +26,9 @@ class AskRequest:
     deadline_ms: float = 2_000
     on_miss: OnMiss = "refuse"
     language: str | None = None
+    previous: str | None = None
+    """Receipt of the answer that the caller has. Where the context is still the same, that answer stands: no model is asked and no
+    receipt written again, and the answer carries that receipt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ def router(service: Service, limits: Limits, streams: sse.Streams) -> APIRouter:
             deadline_ms=form.deadline_ms,
             on_miss=form.on_miss,
             language=form.language,
+            previous=form.previous,
         )
         if not form.stream:
             return JSONResponse(service.ask(request).to_json())

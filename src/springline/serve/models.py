@@ -46,6 +46,11 @@ class AskForm(Form):
     language: str | None = Field(
         None, max_length=20, description="Answer in this language; default: the question's."
     )
+    previous: str | None = Field(
+        None,
+        max_length=64,
+        description="Receipt of the answer that you have: while its context is the same, it stands and is returned again.",
+    )
     stream: bool = Field(
         False, description="Answer as server-sent events: `token` …, then `answer`; `error` on failure."
     )

@@ -116,6 +116,7 @@ async function run(commitUs, stream) {
   try {
     const answer = await fetchAnswer(asked, stream, controller.signal);
     if (asked !== open) return;
+    asked.receipt = answer.receipt;
     show(answer, commitUs);
   } catch (error) {
     if (error.name === "AbortError" || asked !== open) return;
@@ -125,8 +126,9 @@ async function run(commitUs, stream) {
   }
 }
 
-async function fetchAnswer({ question, subject }, stream, signal) {
-  const body = { question, subject, require: "now", on_miss: "state_age" };
+async function fetchAnswer({ question, subject, receipt }, stream, signal) {
+  // While nothing that it was based on has changed, the answer stands, with its receipt.
+  const body = { question, subject, require: "now", on_miss: "state_age", previous: receipt ?? null };
   if (!stream) return post("/v1/ask", body, signal);
   let text = "";
   for await (const { event, data } of postStream("/v1/ask", { ...body, stream: true }, signal)) {
