@@ -1,0 +1,212 @@
+"""The state of a group: which columns it has, how a delta changes them, and how an aggregate's value is read from them.
+
+==========================  ================================================================================
+aggregate                   state
+==========================  ================================================================================
+COUNT                       ``c``, a weighted count
+SUM, AVG exact numbers      ``h`` and ``l``, weighted sums of the upper and lower 32 bits: no overflow before 2**31 rows
+SUM, AVG doubles            ``x``, the exact sum (``exact.py``)
+SUM, AVG wide DECIMALs      ``y``, a DECIMAL's text
+COUNT DISTINCT              ``k``, the number of values, from a table (group, value, n)
+MIN, MAX                    a table (group, value, n) in order of value: a retraction costs one index look-up
+==========================  ================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from springline.core.types import SqlType
+from springline.sql.check import AggregateCall, Grouping
+from springline.sql.dialect import Text
+from springline.sql.exact import DoubleSum
+from springline.sql.query import aggregate_type, average_shift
+from springline.sql.typed import Typed, exact_operand, is_wide, literal_text, report
+
+STATE_MARK: Final = re.compile("\x00(\\d+)\x00")
+"""Stands for a multiset's table until the node's name is known; no SQL text has a NUL."""
+
+EMPTY_SUM: Final = f"x'{DoubleSum().pack().hex()}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One column of the group state. ``step`` computes its change over the rows (columns ``a<i>``, weight ``_w``) of a
+    group; ``merge`` combines an old and a new value."""
+
+    name: str
+    sqlite: str
+    step: str
+    merge: str
+    empty: str
+
+
+@dataclass(frozen=True, slots=True)
+class Multiset:
+    """A table (group, value, n). ``counted`` is the slot that counts its values, for COUNT DISTINCT."""
+
+    number: int
+    argument: int
+    value: str
+    sqlite: str
+    counted: str | None
+
+
+@dataclass(slots=True)
+class Slots(Grouping):
+    """Collects what the aggregates of one query need. ``arguments`` are the SQL texts over a row whose values are summed."""
+
+    where: Text
+    groups: Sequence[Typed]
+    arguments: list[str] = field(default_factory=list[str])
+    slots: dict[str, Slot] = field(default_factory=dict[str, Slot])
+    multisets: dict[int, Multiset] = field(default_factory=dict[int, Multiset])
+    calls: list[AggregateCall] = field(default_factory=list[AggregateCall])
+
+    def grouped(self, sql: str) -> Typed | None:
+        for index, group in enumerate(self.groups):
+            if group.sql == sql:
+                return group_output(self, index)
+        return None
+
+    def aggregate(self, call: AggregateCall) -> Typed:
+        self.calls.append(call)
+        kind = aggregate_type(call)
+        if call.argument is None and call.filter is None:
+            return Typed('s."n"', kind, False)
+        argument = self._argument(call)
+        if call.distinct:
+            return Typed(f's."{self._distinct(argument, call)}"', kind, False)
+        count = self._count(call, argument)
+        if call.name == "COUNT":
+            return Typed(f's."{count}"', kind, False)
+        if call.name in ("MIN", "MAX"):
+            return self._extreme(call, argument)
+        return self._sum(call, argument, count, kind)
+
+    def _argument(self, call: AggregateCall) -> int:
+        """The number of the column ``a<i>`` with the values that count; NULL for rows that do not."""
+        sql = "1" if call.argument is None else call.argument.sql
+        if call.argument is not None and call.name in ("SUM", "AVG") and call.argument.type.is_scaled:
+            sql = exact_operand(call.argument) if call.argument.column else sql
+        if call.filter is not None:
+            sql = f"CASE WHEN {call.filter.sql} THEN {sql} END"
+        if sql not in self.arguments:
+            self.arguments.append(sql)
+        return self.arguments.index(sql)
+
+    def _add(self, name: str, sqlite: str, step: str, merge: str, empty: str) -> str:
+        self.slots.setdefault(name, Slot(name, sqlite, step, merge, empty))
+        return name
+
+    def _count(self, call: AggregateCall, argument: int) -> str:
+        if call.filter is None and call.argument is not None and not call.argument.nullable:
+            return "n"
+        step = f"sum(CASE WHEN a{argument} IS NOT NULL THEN _w ELSE 0 END)"
+        return self._add(f"c{argument}", "INTEGER", step, "{old} + {new}", "0")
+
+    def _multiset(self, argument: int, kind: SqlType) -> Multiset:
+        if argument not in self.multisets:
+            value = f"sl_wide_key(a{argument})" if is_wide(kind) else f"a{argument}"
+            sqlite = "TEXT" if is_wide(kind) else kind.sqlite
+            self.multisets[argument] = Multiset(argument, argument, value, sqlite, None)
+        return self.multisets[argument]
+
+    def _distinct(self, argument: int, call: AggregateCall) -> str:
+        assert call.argument is not None
+        one = self._multiset(argument, call.argument.type)
+        name = f"k{argument}"
+        self.multisets[argument] = Multiset(one.number, argument, one.value, one.sqlite, name)
+        return self._add(name, "INTEGER", "0", "{old} + {new}", "0")
+
+    def _extreme(self, call: AggregateCall, argument: int) -> Typed:
+        assert call.argument is not None
+        kind = call.argument.type
+        one = self._multiset(argument, kind)
+        same = " AND ".join(f"m.{name} = s.{name}" for name in self.group_names)
+        order = "m.v" if call.name == "MIN" else "m.v DESC"
+        table = f"\x00{one.number}\x00"
+        text = f"(SELECT m.v FROM {table} AS m WHERE {same} ORDER BY {order} LIMIT 1)"
+        nullable = call.argument.nullable or call.filter is not None or not self.groups
+        return Typed(f"sl_wide_unkey({text})" if is_wide(kind) else text, kind, nullable)
+
+    def _sum(self, call: AggregateCall, argument: int, count: str, kind: SqlType) -> Typed:
+        assert call.argument is not None
+        source = call.argument.type
+        some = f's."{count}"'
+        reason = f"{kind} overflow in {call.text}"
+        if source.name in ("DOUBLE", "FLOAT"):
+            name = self._add(
+                f"x{argument}", "BLOB", f"sl_pack(a{argument}, _w)", "sl_merge({old}, {new})", EMPTY_SUM
+            )
+            value = f's."{name}"'
+            text = (
+                f"sl_packed_value({value})" if call.name == "SUM" else f"sl_packed_average({value}, {some})"
+            )
+            return Typed(f"CASE WHEN {some} > 0 THEN {text} END", kind, True)
+        if is_wide(source):
+            name = self._add(
+                f"y{argument}", "TEXT", f"sl_pack_wide(a{argument}, _w)", "sl_wide_merge({old}, {new})", "'0'"
+            )
+            value = f's."{name}"'
+            text = value if call.name == "SUM" else f"sl_wide_average({value}, {some})"
+            return Typed(f"CASE WHEN {some} > 0 THEN {text} END", kind, True)
+        value = f"a{argument}"
+        upper = self._add(
+            f"h{argument}", "INTEGER", f"ifnull(sum(_w * ({value} >> 32)), 0)", "{old} + {new}", "0"
+        )
+        lower = self._add(
+            f"l{argument}", "INTEGER", f"ifnull(sum(_w * ({value} & 4294967295)), 0)", "{old} + {new}", "0"
+        )
+        if call.name == "AVG":
+            details = f"{average_shift(source, kind)}, {literal_text(str(kind))}, {literal_text(reason)}"
+            return Typed(f'sl_average(s."{upper}", s."{lower}", {some}, {details})', kind, True)
+        high = f'(s."{upper}" + (s."{lower}" >> 32))'
+        total = f'(({high} << 32) + (s."{lower}" & 4294967295))'
+        fits = f"{high} BETWEEN -2147483648 AND 2147483647"
+        if kind.is_scaled:
+            limit = 10 ** (kind.precision or 0) - 1
+            fits += f" AND {total} BETWEEN -{limit} AND {limit}"
+        text = f"CASE WHEN {some} = 0 THEN NULL WHEN {fits} THEN {total} ELSE {report(reason)} END"
+        return Typed(text, kind, True)
+
+    @property
+    def group_names(self) -> list[str]:
+        """The key columns of the state. A query without GROUP BY has one constant group."""
+        return [f"g{index}" for index in range(max(1, len(self.groups)))]
+
+    def group_definitions(self) -> list[str]:
+        if not self.groups:
+            return ["g0 INTEGER NOT NULL"]
+        return [
+            f"g{index} {'ANY' if group.nullable else group.type.sqlite} NOT NULL"
+            for index, group in enumerate(self.groups)
+        ]
+
+    def group_values(self) -> list[str]:
+        """The key of a row's group: never NULL, so that one index finds every group."""
+        if not self.groups:
+            return ["0"]
+        return [_encoded(group) for group in self.groups]
+
+
+def _encoded(group: Typed) -> str:
+    sql = f"sl_wide_unkey(sl_wide_key({group.sql}))" if is_wide(group.type) else group.sql
+    return f"ifnull({sql}, {_null_mark(group.type)})" if group.nullable else sql
+
+
+def _null_mark(kind: SqlType) -> str:
+    """A value that the type does not have: an empty blob, or an empty text among blobs."""
+    return "''" if kind.name == "BYTES" else "x''"
+
+
+def group_output(slots: Slots, index: int) -> Typed:
+    """A group column as a value."""
+    group = slots.groups[index]
+    text = f"s.g{index}"
+    if group.nullable:
+        text = f"nullif({text}, {_null_mark(group.type)})"
+    return Typed(text, group.type, group.nullable)

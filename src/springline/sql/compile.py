@@ -1,0 +1,102 @@
+"""Compiles a view: text → plan → the statements of its :class:`~springline.sql.program.ViewProgram`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from springline.core.schema import TableSchema
+from springline.errors import SqlError
+from springline.sql.catalog import Catalog
+from springline.sql.clauses import CommonTables
+from springline.sql.dialect import parse_query
+from springline.sql.groups import aggregate
+from springline.sql.maintain import Parts, outer, project
+from springline.sql.plan import Node, Outer, Plan, Planner, Project
+from springline.sql.program import OperatorLevel, Step, ViewProgram
+from springline.sql.query import Translator
+from springline.sql.rows import Index, names_of
+from springline.sql.typed import quote
+
+
+def compile_view(
+    name: str, text: str, catalog: Mapping[str, TableSchema], *, key: Sequence[str] | None = None
+) -> ViewProgram:
+    """Compiles a view's SELECT over the relations of ``catalog``.
+
+    The key is inferred (group columns; keys of the joined tables as far as they are shown) or declared with ``key``; a declared
+    key is checked whenever rows change. Raises SqlError with line and column where the text cannot be used.
+    """
+    query, where = parse_query(text)
+    relations = Catalog(catalog)
+    if name in relations.candidates(name) and name not in catalog:
+        relations = Catalog(catalog)
+    plan = Planner(where, relations, name).plan(query, key)
+    if name in plan.inputs:
+        raise SqlError(f"View {name!r} reads itself.", hint="Give the view another name.", statement=text)
+    batch, _ = Translator(where, relations, ad_hoc=False).query(query, None, CommonTables())
+    return _assemble(name, text, plan, batch)
+
+
+def _parts(node: Node, *, is_view: bool, view: str) -> Parts:
+    shape = node.shape
+    if isinstance(shape, Project):
+        return project(node, shape, is_view=is_view, view=view)
+    if isinstance(shape, Outer):
+        return outer(node, shape, is_view=is_view, view=view)
+    return aggregate(node, shape, is_view=is_view, view=view)
+
+
+def _assemble(name: str, text: str, plan: Plan, batch: str) -> ViewProgram:
+    """Puts the nodes' statements together. A node that reads an intermediate runs when the intermediate is finished, still
+    before its rows are applied: the order of a tick, continued inside the view."""
+    *inner, last = plan.nodes
+    parts = [(node, _parts(node, is_view=node is last, view=name)) for node in plan.nodes]
+    own = {node.name for node in inner}
+    state: list[Step] = []
+    on_input: dict[str, list[Step]] = {relation: [] for relation in plan.inputs}
+    finish: list[Step] = []
+    backfill: list[Step] = []
+    levels: list[OperatorLevel] = []
+    scans: list[str] = []
+    for node, part in parts:
+        state.extend(part.state)
+        state.extend(_index_step(index) for index in dict.fromkeys(part.indexes))
+        for relation in plan.inputs:
+            on_input[relation].extend(part.on_input.get(relation, ()))
+        finish.extend(part.finish)
+        if node is not last:
+            for _, reader in parts:
+                finish.extend(reader.on_input.get(node.name, ()))
+            finish.extend(part.apply)
+        backfill.extend(part.backfill)
+        levels.extend(part.levels)
+        scans.extend(part.scans)
+    warnings = [*plan.warnings]
+    for relation in dict.fromkeys(one for one in scans if one not in own):
+        warnings.append(
+            f"{relation} is joined without an equality that an index could serve: a change reads it whole."
+        )
+    return ViewProgram(
+        name=name,
+        text=text,
+        schema=last.schema,
+        inputs=plan.inputs,
+        levels=tuple(dict.fromkeys(levels)),
+        state=tuple(dict.fromkeys(state)),
+        scratch=tuple(step for _, part in parts for step in part.scratch),
+        on_input={relation: tuple(steps) for relation, steps in on_input.items()},
+        finish=tuple(finish),
+        backfill=tuple(backfill),
+        clear=tuple(step for _, part in parts for step in part.clear),
+        drop=tuple(step for _, part in parts for step in part.drop),
+        batch=batch,
+        warnings=tuple(warnings),
+    )
+
+
+def _index_step(index: Index) -> Step:
+    """Indexes on relations are shared between views, and stay when one of them goes."""
+    return Step(
+        f"CREATE INDEX IF NOT EXISTS main.{quote(index.name)} ON {quote(index.relation)}({names_of(index.columns)})",
+        f"finds rows of {index.relation} by {', '.join(index.columns)}",
+    )

@@ -1,0 +1,463 @@
+"""From a view's text to its plan: nodes, each maintained on its own, the last one being the view.
+
+A query over joined and filtered rows (inner joins only) is one ``Project`` node. GROUP BY and DISTINCT are an ``Aggregate``,
+LEFT JOINs an ``Outer`` node. Derived tables and WITH queries that are joins and filters become part of the query around them;
+others, and LEFT JOINs below an aggregate, are nodes of their own whose rows are kept in the view's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from sqlglot import exp
+
+from springline.core.schema import Column, TableSchema
+from springline.sql.aggregates import Slots, group_output
+from springline.sql.catalog import Catalog
+from springline.sql.check import Checker, contains_aggregate
+from springline.sql.clauses import (
+    CommonTables,
+    alias_columns,
+    conjuncts,
+    join_condition,
+    join_kind,
+    projections,
+    refuse_clauses,
+    resolve,
+    written_name,
+)
+from springline.sql.dialect import Text
+from springline.sql.query import group_key
+from springline.sql.rows import Occurrence, Rows, determined, key_aliases, same_columns
+from springline.sql.scope import Item, Scope, relation_columns, relation_qualifiers
+from springline.sql.typed import NULL, Typed, describe
+
+Columns: TypeAlias = list[tuple[str, Typed]]
+
+
+@dataclass(slots=True)
+class Project:
+    """Rows of an inner join, projected. ``branches`` has more than one entry for UNION ALL."""
+
+    branches: list[tuple[Rows, Columns]]
+    key: tuple[str, ...] | None = None
+    missing: list[str] = field(default_factory=list[str])
+
+    @property
+    def columns(self) -> Columns:
+        return self.branches[0][1]
+
+
+@dataclass(slots=True)
+class Outer:
+    """LEFT JOINs. ``anchor`` is the preserved occurrence by whose key rows are recomputed; ``anchor_columns`` are the output
+    columns that hold that key."""
+
+    rows: Rows
+    columns: Columns
+    anchor: str
+    anchor_columns: tuple[str, ...] = ()
+    key: tuple[str, ...] | None = None
+    missing: list[str] = field(default_factory=list[str])
+
+
+@dataclass(slots=True)
+class Aggregate:
+    """GROUP BY, or DISTINCT. ``columns`` and ``having`` are over the group's state, alias ``s``."""
+
+    branches: list[Rows]
+    slots: Slots
+    columns: Columns
+    having: Typed | None = None
+    key: tuple[str, ...] | None = None
+    missing: list[str] = field(default_factory=list[str])
+
+
+Shape: TypeAlias = Project | Outer | Aggregate
+
+
+@dataclass(slots=True)
+class Node:
+    """One maintained relation: the view, or an intermediate in its state (``s:view:1``). A ``virtual`` one has a delta but
+    keeps no rows: its reader needs them only once, to be filled."""
+
+    name: str
+    shape: Shape
+    schema: TableSchema
+    virtual: bool = False
+
+
+@dataclass(slots=True)
+class Plan:
+    """Nodes in the order of maintenance; the last is the view."""
+
+    nodes: list[Node]
+    inputs: tuple[str, ...]
+    warnings: list[str]
+
+
+class Planner:
+    """Plans one view."""
+
+    def __init__(self, where: Text, catalog: Catalog, view: str) -> None:
+        self.where = where
+        self.catalog = catalog
+        self.view = view
+        self.nodes: list[Node] = []
+        self.inputs: dict[str, None] = {}
+        self.warnings: list[str] = []
+        self._aliases = 0
+
+    def plan(self, query: exp.Expression, key: Sequence[str] | None) -> Plan:
+        shape = self._shape(query, CommonTables())
+        if isinstance(shape, Outer) and not shape.anchor_columns:
+            shape = self._over(shape)
+        untyped = next((name for name, typed in shape.columns if typed.type == NULL), None)
+        if untyped is not None:
+            raise self.where.error(
+                query, f"Column {untyped!r} is always NULL.", "CAST(NULL AS STRING) gives it a type."
+            )
+        chosen = self._view_key(query, shape, key)
+        self.nodes.append(Node(self.view, shape, _schema(self.view, shape.columns, chosen)))
+        return Plan(self.nodes, tuple(self.inputs), self.warnings)
+
+    def _view_key(
+        self, query: exp.Expression, shape: Shape, declared: Sequence[str] | None
+    ) -> tuple[str, ...]:
+        names = [name for name, _ in shape.columns]
+        if declared is not None:
+            unknown = [name for name in declared if name not in names]
+            if unknown or not declared:
+                what = (
+                    f"{unknown[0]!r} is not a column of view {self.view!r}" if unknown else "The key is empty"
+                )
+                raise self.where.error(None, f"{what}.", f"Columns: {', '.join(names)}.")
+            return tuple(declared)
+        if shape.key is None:
+            missing = ", ".join(shape.missing)
+            add = (
+                f"Add {missing} to the SELECT list" if missing else "Read tables that have keys, or GROUP BY"
+            )
+            raise self.where.error(
+                query,
+                f"View {self.view!r} has no key that can be inferred.",
+                f"{add}, or declare one with key=.",
+            )
+        return shape.key
+
+    # -- queries ---------------------------------------------------------------------------------------------------
+
+    def _shape(self, node: exp.Expression, tables: CommonTables) -> Shape:
+        tables = CommonTables(tables, node)
+        if isinstance(node, exp.Subquery):
+            return self._shape(node.this, tables)
+        if isinstance(node, exp.Union):
+            return self._union(node, tables)
+        if not isinstance(node, exp.Select):
+            raise self.where.error(node, f"{self.where.quote(node)} is not supported in views.")
+        return self._select(node, tables)
+
+    def _select(self, node: exp.Select, tables: CommonTables) -> Shape:
+        refuse_clauses(self.where, node, ad_hoc=False)
+        scope = Scope(self.where)
+        rows = self._from(node, scope, tables)
+        checker = Checker(scope)
+        if (clause := node.args.get("where")) is not None:
+            rows.filters.extend(conjuncts(checker, clause.this, "WHERE"))
+        group = node.args.get("group")
+        grouped = (
+            group is not None
+            or node.args.get("having") is not None
+            or any(map(contains_aggregate, node.expressions))
+        )
+        if grouped and node.args.get("distinct"):
+            raise self.where.error(
+                node,
+                "DISTINCT with GROUP BY is not yet in views.",
+                "Groups that are selected whole are distinct already.",
+            )
+        if not grouped and not node.args.get("distinct"):
+            columns = self._columns(checker, node)
+            if rows.has_left:
+                return _with_anchor(rows, columns)
+            shape = Project([(rows, columns)])
+            shape.key, shape.missing = row_key(rows, columns)
+            return shape
+        if rows.has_left:
+            rows, scope = self._below(node, rows, scope, grouped=grouped)
+        return self._aggregate(node, [rows], Checker(scope), grouped=grouped)
+
+    def _columns(self, checker: Checker, node: exp.Select) -> Columns:
+        return [
+            (name, checker.check(expression) if known is None else known)
+            for name, expression, known in projections(checker, node, ad_hoc=False)
+        ]
+
+    def _aggregate(
+        self, node: exp.Select, branches: list[Rows], rows: Checker, *, grouped: bool
+    ) -> Aggregate:
+        group = node.args.get("group")
+        if grouped:
+            groups = [group_key(rows, one) for one in (group.expressions if group is not None else [])]
+        else:
+            groups = [typed for _, typed in self._columns(rows, node)]
+        slots = Slots(self.where, groups)
+        columns: Columns = []
+        checker = Checker(rows.scope, grouping=slots)
+        for index, (name, expression, known) in enumerate(projections(rows, node, ad_hoc=False)):
+            if not grouped:
+                columns.append((name, group_output(slots, index)))
+            else:
+                found = None if known is None else slots.grouped(known.sql)
+                columns.append((name, found or checker.check(expression)))
+        having = node.args.get("having")
+        condition = None if having is None else checker.boolean(having.this, "HAVING")
+        shape = Aggregate(branches, slots, columns, condition)
+        if any(
+            call.name == "AVG" and call.argument is not None and call.argument.type.is_integer
+            for call in slots.calls
+        ):
+            self.warnings.append(
+                "AVG of an integer is an integer, as in Flink; CAST to DOUBLE or DECIMAL for fractions."
+            )
+        shape.key, shape.missing = self._group_key(slots, columns)
+        return shape
+
+    def _group_key(self, slots: Slots, columns: Columns) -> tuple[tuple[str, ...] | None, list[str]]:
+        if not slots.groups:
+            # One row for ever: any column identifies it.
+            return (next((name for name, typed in columns if not typed.nullable), columns[0][0]),), []
+        by_text = {typed.raw: name for name, typed in reversed(columns)}
+        outputs = [group_output(slots, index) for index in range(len(slots.groups))]
+        missing = [
+            slots.groups[index].column[1]
+            if slots.groups[index].column
+            else f"GROUP BY expression {index + 1}"  # pyright: ignore[reportOptionalSubscript]
+            for index, one in enumerate(outputs)
+            if one.raw not in by_text
+        ]
+        return (None if missing else tuple(dict.fromkeys(by_text[one.raw] for one in outputs))), missing
+
+    def _union(self, node: exp.Union, tables: CommonTables) -> Shape:
+        if node.args.get("distinct"):
+            raise self.where.error(
+                node,
+                "UNION is not yet in views.",
+                "UNION ALL is; SELECT DISTINCT over it removes duplicates.",
+            )
+        for clause in ("order", "limit", "offset"):
+            if node.args.get(clause):
+                raise self.where.error(
+                    node, f"{clause.upper()} is not yet in views.", "Order and limit when reading the view."
+                )
+        branches: list[tuple[Rows, Columns]] = []
+        for side in (node.left, node.right):
+            shape = self._shape(side, tables)
+            branches.extend(shape.branches if isinstance(shape, Project) else [self._materialised(shape)])
+        first = branches[0][1]
+        for _, columns in branches[1:]:
+            if len(columns) != len(first):
+                raise self.where.error(
+                    node, f"UNION ALL of {len(first)} and {len(columns)} columns.", "Select the same columns."
+                )
+            for (name, one), (_, other) in zip(first, columns, strict=True):
+                if one.type != other.type:
+                    raise self.where.error(
+                        node,
+                        f"Column {name!r} of UNION ALL is {describe(one.type)} and {describe(other.type)}.",
+                        "CAST one of them to the other's type.",
+                    )
+        nullable = [any(columns[index][1].nullable for _, columns in branches) for index in range(len(first))]
+        named = [
+            (
+                rows,
+                [(first[i][0], replace(typed, nullable=nullable[i])) for i, (_, typed) in enumerate(columns)],
+            )
+            for rows, columns in branches
+        ]
+        return Project(named)
+
+    # -- FROM ------------------------------------------------------------------------------------------------------
+
+    def _from(self, node: exp.Select, scope: Scope, tables: CommonTables) -> Rows:
+        clause = node.args.get("from_")
+        if clause is None:
+            raise self.where.error(node, "A view reads from something.", "Add FROM.")
+        rows = Rows()
+        self._add(rows, scope, clause.this, tables, None)
+        for join in [*(clause.this.args.get("joins") or []), *(node.args.get("joins") or [])]:
+            self._add(rows, scope, join.this, tables, join)
+        virtual = {one.name for one in self.nodes if one.virtual}
+        if len(rows.occurrences) > 1 and any(one.relation in virtual for one in rows.occurrences):
+            raise self.where.error(
+                node,
+                "A derived table without a key cannot be joined in a view: its rows cannot be kept.",
+                "Show its tables' keys in its SELECT list, GROUP BY in it, or make it a view with key=.",
+            )
+        return rows
+
+    def _add(
+        self, rows: Rows, scope: Scope, node: exp.Expression, tables: CommonTables, join: exp.Join | None
+    ) -> None:
+        """Adds one table of FROM, or what a derived table is made of."""
+        kind = "inner" if join is None else join_kind(self.where, join)
+        found, item = self._source(node, tables, nullable=kind == "left")
+        scope.add(node, item)
+        conditions = [] if join is None else join_condition(Checker(scope), join, item)
+        if kind == "inner":
+            rows.occurrences.extend(found.occurrences)
+            rows.filters.extend([*found.filters, *conditions])
+            return
+        [occurrence] = found.occurrences
+        rows.occurrences.append(replace(occurrence, kind="left", on=(*found.filters, *conditions)))
+
+    def _source(self, node: exp.Expression, tables: CommonTables, *, nullable: bool) -> tuple[Rows, Item]:
+        if isinstance(node, exp.Subquery):
+            if not node.alias:
+                raise self.where.error(node, "A query in FROM needs a name.", "(SELECT …) AS some_name.")
+            return self._derived(node, node.alias, self._shape(node.this, tables), nullable=nullable)
+        if not isinstance(node, exp.Table):
+            raise self.where.error(
+                node,
+                f"{self.where.quote(node)} cannot stand in FROM.",
+                "Table functions are not yet in this version.",
+            )
+        if (common := tables.find(node)) is not None:
+            cte, seen = common
+            if cte.args["alias"].columns:
+                raise self.where.error(
+                    cte, "WITH t(a, b) is not supported.", "Name the columns in its SELECT: … AS a."
+                )
+            return self._derived(
+                node, node.alias or node.name, self._shape(cte.this, seen), nullable=nullable
+            )
+        schema = resolve(self.where, self.catalog, node)
+        self.inputs[schema.name] = None
+        occurrence = Occurrence(self._alias(), schema)
+        qualifiers = relation_qualifiers(schema.name, written_name(node), node.alias)
+        return Rows([occurrence]), Item(
+            qualifiers, relation_columns(schema, occurrence.alias, nullable=nullable)
+        )
+
+    def _derived(self, node: exp.Expression, name: str, shape: Shape, *, nullable: bool) -> tuple[Rows, Item]:
+        inline = isinstance(shape, Project) and len(shape.branches) == 1
+        if inline and nullable:
+            rows, columns = shape.branches[0]
+            inline = len(rows.occurrences) == 1 and all(typed.column for _, typed in columns)
+        if inline:
+            rows, columns = shape.branches[0]
+        else:
+            rows, columns = self._materialised(shape)
+        given = alias_columns(self.where, node, [column for column, _ in columns])
+        made = {
+            shown: replace(typed, nullable=typed.nullable or nullable)
+            for shown, (_, typed) in zip(given, columns, strict=True)
+        }
+        return rows, Item((name,), made)
+
+    # -- intermediates ---------------------------------------------------------------------------------------------
+
+    def _materialised(self, shape: Shape) -> tuple[Rows, Columns]:
+        """Makes a node of its own of a shape, and reads it."""
+        visible = [name for name, _ in shape.columns]
+        if isinstance(shape, Outer) and not shape.anchor_columns:
+            shape = self._with_hidden_anchor(shape)
+        elif isinstance(shape, Aggregate) and shape.key is None:
+            hidden = [
+                (f"_g{index}", group_output(shape.slots, index)) for index in range(len(shape.slots.groups))
+            ]
+            shape = replace(shape, columns=[*shape.columns, *hidden], key=tuple(name for name, _ in hidden))
+        name = f"s:{self.view}:{len(self.nodes) + 1}"
+        schema = _schema(name, shape.columns, shape.key or ())
+        self.nodes.append(Node(name, shape, schema, virtual=isinstance(shape, Project) and shape.key is None))
+        occurrence = Occurrence(self._alias(), schema)
+        columns = relation_columns(schema, occurrence.alias)
+        return Rows([occurrence]), [(column, columns[column]) for column in visible]
+
+    def _with_hidden_anchor(self, shape: Outer) -> Outer:
+        anchor = shape.rows.occurrence(shape.anchor)
+        every = relation_columns(anchor.schema, anchor.alias)
+        key = anchor.schema.key or anchor.schema.names
+        hidden = [(f"_k{index}", every[column]) for index, column in enumerate(key)]
+        return replace(
+            shape, columns=[*shape.columns, *hidden], anchor_columns=tuple(name for name, _ in hidden)
+        )
+
+    def _over(self, shape: Outer) -> Project:
+        """A LEFT JOIN that does not show its anchor's key is kept in state with that key; the view shows its columns."""
+        rows, columns = self._materialised(shape)
+        return Project([(rows, columns)], shape.key, shape.missing)
+
+    def _below(self, node: exp.Select, rows: Rows, scope: Scope, *, grouped: bool) -> tuple[Rows, Scope]:
+        """The LEFT JOIN below an aggregate, as a node with the columns that the aggregate uses."""
+        scope.used.clear()
+        checker = Checker(scope)
+        self._aggregate(node, [rows], checker, grouped=grouped)
+        used = sorted(scope.used)
+        by_item = {item.name: item for item in scope.items}
+        columns = [(f"c{index}", by_item[item].columns[column]) for index, (item, column) in enumerate(used)]
+        if not columns:
+            columns = [("c0", Typed("1", next(iter(scope.items[0].columns.values())).type, False))]
+        kept, made = self._materialised(_with_anchor(rows, columns))
+        places = {pair: made[index][1] for index, pair in enumerate(used)}
+        below = Scope(self.where)
+        for item in scope.items:
+            shown = {column: typed for (owner, column), typed in places.items() if owner == item.name}
+            below.items.append(Item(item.qualifiers, shown, item.merged))
+        return kept, below
+
+    def _alias(self) -> str:
+        self._aliases += 1
+        return f"t{self._aliases}"
+
+
+def _schema(name: str, columns: Columns, key: tuple[str, ...]) -> TableSchema:
+    return TableSchema(
+        name, tuple(Column(column, typed.type, typed.nullable) for column, typed in columns), key
+    )
+
+
+def _with_anchor(rows: Rows, columns: Columns) -> Outer:
+    """Chooses the preserved occurrence whose rows determine those of the other inner ones, so that as little as possible is
+    recomputed; the first one if there is none."""
+    inner = [one.alias for one in rows.occurrences if one.kind == "inner"]
+    leading = [one for one in inner if determined(rows, [one]) >= set(inner)]
+    anchor = (leading or inner)[0]
+    occurrence = rows.occurrence(anchor)
+    shown: list[str] = []
+    for part in occurrence.schema.key or occurrence.schema.names:
+        found = next((name for name, typed in columns if typed.column == (anchor, part)), None)
+        if found is not None:
+            shown.append(found)
+    whole = len(shown) == len(occurrence.schema.key or occurrence.schema.names)
+    shape = Outer(rows, columns, anchor, tuple(shown) if whole else ())
+    shape.key, shape.missing = row_key(rows, columns, first=anchor)
+    return shape
+
+
+def row_key(
+    rows: Rows, columns: Columns, *, first: str | None = None
+) -> tuple[tuple[str, ...] | None, list[str]]:
+    """The output columns that identify a row of a join, or what is missing for that."""
+    aliases = key_aliases(rows, first=first)
+    if aliases is None:
+        return None, []
+    if first in aliases:
+        aliases = [first, *(alias for alias in aliases if alias != first)]
+    equal = same_columns(rows)
+    shown = {typed.column: name for name, typed in reversed(columns) if typed.column is not None}
+    key: list[str] = []
+    missing: list[str] = []
+    for alias in aliases:
+        schema = rows.occurrence(alias).schema
+        for part in schema.key:
+            name = next((shown[one] for one in sorted(equal((alias, part))) if one in shown), None)
+            if name is None:
+                missing.append(
+                    part if schema.name.startswith("s:") else f"{schema.name.rsplit('.', 1)[-1]}.{part}"
+                )
+            else:
+                key.append(name)
+    return (None if missing else tuple(dict.fromkeys(key))), missing

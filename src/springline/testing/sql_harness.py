@@ -1,0 +1,163 @@
+"""Runs compiled views on a SQLite database in memory, tick by tick, exactly as ``sql/program.py`` says.
+
+For tests of SQL without sources, log or threads: the law, scenario files, and users' own views.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import apsw
+
+from springline.core.schema import TableSchema
+from springline.core.types import Stored, load, store
+from springline.runtime.embedded.tables import RelationStatements, create_relation, create_scratch, quote
+from springline.sql.compile import compile_view
+from springline.sql.functions import ErrorHook, register_functions
+from springline.sql.program import Step, ViewProgram
+from springline.sql.query import compile_query
+
+Row = tuple[Stored, ...]
+Changes = Mapping[str, Iterable[tuple[Row, int]]]
+"""For each table, stored rows that came (+1) or went (-1). An update is both."""
+
+
+class SqlHarness:
+    """Tables and views in memory. ``errors`` collects what expressions reported."""
+
+    def __init__(self, tables: Iterable[TableSchema], *, on_error: ErrorHook | None = None) -> None:
+        self.connection = apsw.Connection(":memory:", statementcachesize=600)
+        self.errors: list[str] = []
+        register_functions(self.connection, on_error=on_error or self.errors.append)
+        self.schemas: dict[str, TableSchema] = {}
+        self.views: dict[str, ViewProgram] = {}
+        self.tick_number = 0
+        self._statements: dict[str, RelationStatements] = {}
+        for schema in tables:
+            self._create(schema)
+
+    def _create(self, schema: TableSchema) -> None:
+        for statement in [*create_relation(schema), *create_scratch(schema)]:
+            self.connection.execute(statement)
+        self.schemas[schema.name] = schema
+        self._statements[schema.name] = RelationStatements.of(schema)
+
+    def add_view(self, name: str, text: str, *, key: Sequence[str] | None = None) -> ViewProgram:
+        """Compiles a view and fills it from the current rows."""
+        program = compile_view(name, text, self.schemas, key=key)
+        self._create(program.schema)
+        self._run(program.state)
+        self._run(program.scratch)
+        self._run(program.backfill)
+        self._apply(name)
+        self._run(program.clear)
+        self._clear(name)
+        self.views[name] = program
+        return program
+
+    def tick(self, changes: Changes) -> dict[str, list[tuple[Row, int]]]:
+        """One tick: applies the changes and maintains all views. What changed in each relation: rows with -1 and +1."""
+        self.tick_number += 1
+        done: dict[str, list[tuple[Row, int]]] = {}
+        active: set[str] = set()
+        for name, schema in self.schemas.items():
+            if name in self.views:
+                continue
+            net: Counter[Row] = Counter()
+            for row, weight in changes.get(name, ()):
+                net[row] += weight
+            rows = [(row, weight) for row, weight in net.items() if weight]
+            places = ", ".join("?" * (len(schema.columns) + 1))
+            for row, weight in rows:
+                for _ in range(abs(weight)):
+                    self.connection.execute(
+                        f"INSERT INTO temp.{quote('d:' + name)} VALUES ({places})",
+                        (*row, 1 if weight > 0 else -1),
+                    )
+            if rows:
+                done[name] = self._turn(name, active)
+                self._apply_table(schema, rows)
+        for name, program in self.views.items():
+            if name in active:
+                self._run(program.finish)
+                if found := self._delta(name):
+                    done[name] = self._turn(name, active)
+                    assert done[name] == found
+                    self._apply(name)
+        for name in self.schemas:
+            self._clear(name)
+            if name in self.views:
+                self._run(self.views[name].clear)
+        return done
+
+    def rows(self, name: str) -> list[Row]:
+        """The rows that the relation holds, stored forms."""
+        columns = ", ".join(quote(column) for column in self.schemas[name].names)
+        return self.connection.execute(f"SELECT {columns} FROM main.{quote(name)}").fetchall()
+
+    def batch(self, name: str) -> list[Row]:
+        """The view computed anew from the current tables."""
+        return self.connection.execute(self.views[name].batch).fetchall()
+
+    def query(self, text: str, parameters: Mapping[str, object] | None = None) -> list[tuple[object, ...]]:
+        """An ad-hoc query's rows as Python values."""
+        program = compile_query(text, self.schemas, parameters=parameters)
+        found = (
+            self.connection.execute(program.sql, dict(parameters))
+            if parameters
+            else self.connection.execute(program.sql)
+        )
+        types = [kind for _, kind in program.columns]
+        return [
+            tuple(load(value, kind) for value, kind in zip(row, types, strict=True))
+            for row in found.fetchall()
+        ]
+
+    def store(self, table: str, values: Sequence[object]) -> Row:
+        """A row of Python values in stored form."""
+        columns = self.schemas[table].columns
+        return tuple(store(value, column.type) for value, column in zip(values, columns, strict=True))
+
+    def load(self, name: str, row: Row) -> tuple[object, ...]:
+        columns = self.schemas[name].columns
+        return tuple(load(value, column.type) for value, column in zip(row, columns, strict=True))
+
+    def _turn(self, name: str, active: set[str]) -> list[tuple[Row, int]]:
+        """A relation's delta is complete: everything that reads it sees it."""
+        for view, program in self.views.items():
+            if name in program.inputs:
+                active.add(view)
+                self._run(program.on_input[name])
+        return self._delta(name)
+
+    def _delta(self, name: str) -> list[tuple[Row, int]]:
+        rows = self.connection.execute(self._statements[name].read_delta).fetchall()
+        return [(row[:-1], row[-1]) for row in rows]
+
+    def _apply_table(self, schema: TableSchema, rows: Sequence[tuple[Row, int]]) -> None:
+        statements = self._statements[schema.name]
+        for row, weight in sorted(rows, key=lambda one: one[1]):
+            for _ in range(abs(weight)):
+                if weight > 0:
+                    self.connection.execute(statements.upsert, (*row, self.tick_number))
+                else:
+                    key = tuple(row[index] for index in schema.key_indexes)
+                    self.connection.execute(statements.delete, key)
+
+    def _apply(self, name: str) -> None:
+        statements = self._statements[name]
+        self.connection.execute(statements.apply_deletes)
+        self.connection.execute(statements.apply_inserts, {"tick": self.tick_number})
+
+    def _clear(self, name: str) -> None:
+        for statement in self._statements[name].clear:
+            self.connection.execute(statement)
+
+    def _run(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            try:
+                self.connection.execute(step.sql, {"tick": self.tick_number} if ":tick" in step.sql else None)
+            except apsw.Error as error:
+                error.add_note(f"while running ({step.why}): {step.sql}")
+                raise
