@@ -34,6 +34,7 @@ class MemorySource:
         ]
         self._changed = threading.Condition()
         self._open: list[Entry] | None = None
+        self._is_running = False
 
     def put(self, table: str, row: Row) -> None:
         """Inserts a row, or replaces the one with its key."""
@@ -73,6 +74,25 @@ class MemorySource:
         return list(self._tables.values())
 
     def run(self, writer: CaptureWriter, stop: threading.Event) -> None:
+        self._is_running = True
+        try:
+            self._capture(writer, stop)
+        finally:
+            self._is_running = False
+
+    def current_position(self, timeout_s: float) -> Position:
+        with self._changed:
+            return SequencePosition(len(self._transactions))
+
+    def status(self) -> SourceStatus:
+        return SourceStatus(
+            "streaming" if self._is_running else "stopped", SequencePosition(len(self._transactions))
+        )
+
+    def close(self) -> None:
+        return
+
+    def _capture(self, writer: CaptureWriter, stop: threading.Event) -> None:
         position = writer.position()
         done = position.number if isinstance(position, SequencePosition) else 0
         while not stop.is_set():
@@ -82,24 +102,18 @@ class MemorySource:
             for entries in fresh:
                 done += 1
                 now_us = time.time_ns() // 1_000
-                writer.append(Transaction(self.name, SequencePosition(done), now_us, entries, identifier=str(done)))
+                writer.append(
+                    Transaction(self.name, SequencePosition(done), now_us, entries, identifier=str(done))
+                )
             if fresh:
                 writer.commit()
-
-    def current_position(self, timeout_s: float) -> Position:
-        with self._changed:
-            return SequencePosition(len(self._transactions))
-
-    def status(self) -> SourceStatus:
-        return SourceStatus("streaming", SequencePosition(len(self._transactions)))
-
-    def close(self) -> None:
-        return
 
     def _schema(self, table: str) -> TableSchema:
         name = table if table in self._tables else f"{self.name}.{table}"
         if name not in self._tables:
-            raise ConfigurationError(f"Source {self.name!r} has no table {table!r}.", hint=f"It has: {', '.join(self._tables)}.")
+            raise ConfigurationError(
+                f"Source {self.name!r} has no table {table!r}.", hint=f"It has: {', '.join(self._tables)}."
+            )
         return self._tables[name]
 
     def _append(self, entry: Entry) -> None:

@@ -7,6 +7,7 @@ import random
 import threading
 from dataclasses import replace
 
+from springline.core.position import Position
 from springline.errors import SpringlineError, StorageFull
 from springline.log.sqlite import SqliteLog
 from springline.sources.base import Source, SourceStatus
@@ -31,6 +32,7 @@ class Capture:
         self._thread = threading.Thread(target=self._run, name=f"capture:{source.name}", daemon=True)
         self._error: SpringlineError | None = None
         self._retrying = False
+        self._position: Position | None = None
 
     def start(self) -> None:
         self._thread.start()
@@ -44,36 +46,43 @@ class Capture:
 
     def status(self) -> SourceStatus:
         status = self.source.status()
-        if self._error is not None:
-            state = "retrying" if self._retrying else "stopped"
-            return replace(status, state=state, error=str(self._error))
-        return status
+        error = self._error
+        if error is None:
+            return status
+        if self._retrying and status.state in ("snapshot", "streaming"):
+            return status  # It has come back since.
+        return replace(status, state="retrying" if self._retrying else "stopped", error=str(error))
 
     def _run(self) -> None:
         failures = 0
         while not self._stop.is_set():
-            writer = self._log.open_writer(self.source.name)
-            before = writer.position()
+            before = self._position
             try:
-                self._retrying = False
-                self.source.run(writer, self._stop)
+                self._run_once()
                 self._error = None
                 return
             except SpringlineError as error:
                 if not (error.transient or isinstance(error, StorageFull)):
-                    self._error = error
+                    self._error, self._retrying = error, False
                     _logger.error("source %s stopped: %s", self.source.name, error)
                     return
-                failures = 1 if writer.position() != before else failures + 1
+                failures = 1 if self._position != before else failures + 1
                 self._error, self._retrying = error, True
                 _logger.warning("source %s will be tried again: %s", self.source.name, error)
             except Exception as error:  # A defect in a source must not end silently.
+                self._retrying = False
                 self._error = SpringlineError(
                     f"Source {self.source.name!r} stopped on an unexpected error: {error!r}.",
                     hint="Please report it with the log; a restart resumes from the last durable position.",
                 )
                 _logger.exception("source %s stopped", self.source.name)
                 return
-            finally:
-                writer.close()
             self._stop.wait(pause_s(failures, random.random()))
+
+    def _run_once(self) -> None:
+        writer = self._log.open_writer(self.source.name)
+        try:
+            self.source.run(writer, self._stop)
+        finally:
+            self._position = writer.position()
+            writer.close()
