@@ -55,8 +55,7 @@ class LossyDisk:
         self.name = f"lossy-{os.getpid()}-{next(_numbers)}"
         self.syncs = 0
         self.writes = 0
-        self.room_bytes: int | None = None
-        """How much may still be added to files; None is no limit. At 0 a write that makes a file longer raises SQLITE_FULL."""
+        self._room: tuple[str, int] | None = None
         self.lock = threading.RLock()
         self.is_dead = False
         self._files: dict[str, _File] = {}
@@ -99,6 +98,17 @@ class LossyDisk:
             self._deleted.clear()
             self.is_dead, self._dies_at = False, None
 
+    def fill(self, room_bytes: int = 0, *, only: str = "") -> None:
+        """The disk is full once ``room_bytes`` more were added: what makes a file longer raises SQLITE_FULL, until :meth:`free`.
+        ``only``: for files whose name begins so, as if they lay on a disk of their own."""
+        with self.lock:
+            self._room = (only, room_bytes)
+
+    def free(self) -> None:
+        """There is room again."""
+        with self.lock:
+            self._room = None
+
     def unsynced_bytes(self) -> int:
         """An upper bound of what a crash would lose now."""
         with self.lock:
@@ -130,12 +140,17 @@ class LossyDisk:
         if self.writes == self._dies_at:
             self.is_dead = True
         self.refuse_if_dead()
-        growth = offset + length - file.real_size()
-        if self.room_bytes is not None and growth > 0:
-            if growth > self.room_bytes:
-                raise apsw.FullError("the disk is full")
-            self.room_bytes -= growth
+        self._take_room(path, offset + length - file.real_size())
         self._remember(path, file, offset // BLOCK_BYTES, (offset + length - 1) // BLOCK_BYTES)
+
+    def _take_room(self, path: str, growth: int) -> None:
+        if self._room is None or growth <= 0:
+            return
+        only, left = self._room
+        if os.path.basename(path).startswith(only):
+            if growth > left:
+                raise apsw.FullError("the disk is full")
+            self._room = (only, left - growth)
 
     def will_truncate(self, path: str, file: _LossyFile, size: int) -> None:
         self.refuse_if_dead()

@@ -160,11 +160,11 @@ def test_a_full_disk_raises_what_sqlite_raises(tmp_path: Path, disk: LossyDisk) 
     path = tmp_path / "items.db"
     connection = open_items(path, disk, "FULL")
     insert(connection, 0)
-    disk.room_bytes = 10_000
+    disk.fill(10_000)
     with pytest.raises(apsw.FullError) as caught:
         insert(connection, 1, 500)
     assert isinstance(storage_error(caught.value, path), StorageFull)
-    disk.room_bytes = None
+    disk.free()
     insert(connection, 1, 500)
     connection.close()
     assert count_items(path) == 501
