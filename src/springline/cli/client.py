@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import urllib.parse
@@ -55,18 +56,19 @@ class Client:
 
     def get(self, path: str, parameters: Mapping[str, object] | None = None) -> Json:
         query = "?" + urllib.parse.urlencode(parameters) if parameters else ""
-        return self._read(self._send("GET", path + query, None))
+        with self._exchange("GET", path + query, None) as response:
+            return self._read(response)
 
     def post(self, path: str, body: Mapping[str, object] | None = None) -> Json:
-        return self._read(self._send("POST", path, body))
+        with self._exchange("POST", path, body) as response:
+            return self._read(response)
 
     def stream(self, path: str, body: Mapping[str, object]) -> Iterator[tuple[str, Json]]:
         """Server-sent events as (name, data). An ``error`` event is raised."""
-        response = self._send("POST", path, {**body, "stream": True})
-        if response.status != 200:
-            self._read(response)
-        name, data = "message", ""
-        try:
+        with self._exchange("POST", path, {**body, "stream": True}) as response:
+            if response.status != 200:
+                self._read(response)
+            name, data = "message", ""
             for raw in response:
                 line = raw.decode().rstrip("\r\n")
                 if line.startswith("event:"):
@@ -79,10 +81,12 @@ class Client:
                         raise error_of(content)
                     yield name, content
                     name, data = "message", ""
-        except (OSError, http.client.HTTPException) as error:
-            raise self._no_answer(error) from error
 
-    def _send(self, method: str, path: str, body: Mapping[str, object] | None) -> http.client.HTTPResponse:
+    @contextlib.contextmanager
+    def _exchange(
+        self, method: str, path: str, body: Mapping[str, object] | None
+    ) -> Iterator[http.client.HTTPResponse]:
+        """One request and its response, on a connection of its own."""
         parts = urllib.parse.urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(
@@ -97,19 +101,22 @@ class Client:
             content = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
         try:
-            connection = kind(parts.hostname, parts.port, timeout=CONNECT_TIMEOUT_S)
-            connection.connect()
-            connection.sock.settimeout(ANSWER_TIMEOUT_S)
-            connection.request(method, parts.path.rstrip("/") + path, content, headers)
-            return connection.getresponse()
+            with contextlib.closing(
+                kind(parts.hostname, parts.port, timeout=CONNECT_TIMEOUT_S)
+            ) as connection:
+                connection.connect()
+                connection.sock.settimeout(ANSWER_TIMEOUT_S)
+                connection.request(method, parts.path.rstrip("/") + path, content, headers)
+                with connection.getresponse() as response:
+                    yield response
+        except BrokenPipeError:
+            # Our own output's reader has gone, while the response was being printed.
+            raise
         except (OSError, http.client.HTTPException) as error:
             raise self._no_answer(error) from error
 
     def _read(self, response: http.client.HTTPResponse) -> Json:
-        try:
-            content = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise self._no_answer(error) from error
+        content = response.read()
         try:
             data: Json = json.loads(content or b"{}")
         except ValueError as error:

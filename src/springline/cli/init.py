@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from springline.cli.doctor import print_findings
+from springline.cli.options import json_option
+from springline.cli.output import number, print_json
 from springline.cli.scaffold import DSN_VARIABLE, Plan, app_file, settings_file
-from springline.errors import ConfigurationError
+from springline.errors import ConfigurationError, SourceUnavailable
 from springline.settings import FILE_NAME, Settings
+from springline.sources.base import Finding
 
 if TYPE_CHECKING:
     from springline.cli.survey import Survey
@@ -41,8 +45,15 @@ MOST_TABLES = 12
     help="Where app.py is written; default: here.",
 )
 @click.option("--force", is_flag=True, help="Write over an app.py that is there.")
+@json_option
 def command(
-    dsn: str, name: str | None, tables: Sequence[str], role: str | None, folder: Path, force: bool
+    dsn: str,
+    name: str | None,
+    tables: Sequence[str],
+    role: str | None,
+    folder: Path,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Look at a PostgreSQL database and write a first application for it.
 
@@ -63,11 +74,26 @@ def command(
         tables=chosen,
         references=survey.references,
     )
-    _print_survey(survey, plan)
-    _print_needs(survey, plan, role)
+    grants = _grants(survey, plan, role)
+    findings = survey.findings(plan)
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in zip(written, (app_file(plan), settings_file()), strict=True):
         path.write_text(text)
+    if as_json:
+        print_json(
+            {
+                "database": survey.where,
+                "platform": survey.platform,
+                "tables": [table.name for table in chosen],
+                "without_key": [table.name for table in survey.tables if not table.key],
+                "grants": grants.splitlines(),
+                "findings": [dataclasses.asdict(one) for one in findings],
+                "files": [str(path) for path in written],
+            }
+        )
+        return
+    _print_survey(survey, plan)
+    _print_needs(grants, findings)
     click.echo(f"\nWrote {written[0]} and {written[1]}. Next:\n")
     if plan.dsn == f"env:{DSN_VARIABLE}":
         click.echo(f"  export {DSN_VARIABLE}='…'   # the DSN, with its password")
@@ -82,7 +108,12 @@ def _survey(dsn: str, tables: Sequence[str]) -> Survey:
             f"Reading PostgreSQL needs a library that is not installed: {error.name}.",
             hint='Install it with: pip install "springline[postgres]"',
         ) from error
-    return survey(dsn, tables)
+    try:
+        return survey(dsn, tables)
+    except SourceUnavailable as error:
+        raise SourceUnavailable(
+            error.message, hint="Check host and port in the DSN, and that the server runs."
+        ) from error
 
 
 def _identifier(database: str) -> str:
@@ -95,26 +126,29 @@ def _print_survey(survey: Survey, plan: Plan) -> None:
     chosen = {table.name for table in plan.tables}
     for table in survey.tables:
         if table.name in chosen:
-            click.echo(f"  + {table.name}  key ({', '.join(table.key)}), about {table.rows} rows")
+            about = f", about {number(table.rows)} rows" if table.rows else ""
+            click.echo(f"  + {table.name}  key ({', '.join(table.key)}){about}")
         elif not table.key:
             click.echo(f"  - {table.name}  has no primary key, so its rows cannot be told apart")
         else:
             click.echo(f"  - {table.name}  left out; name it with --table")
 
 
-def _print_needs(survey: Survey, plan: Plan, role: str | None) -> None:
+def _grants(survey: Survey, plan: Plan, role: str | None) -> str:
     from springline.sources.postgres.permissions import permission_sql
 
     names = [table.name for table in plan.tables]
-    sql = permission_sql(
-        survey.platform, role=role or survey.user, tables=names, publication=f"springline_{plan.source}"
-    )
+    publication = f"springline_{plan.source}"
+    return permission_sql(survey.platform, role=role or survey.user, tables=names, publication=publication)
+
+
+def _print_needs(grants: str, findings: Sequence[Finding]) -> None:
     click.echo("\nWhat an administrator of the database runs once (skip what is there already):\n")
-    for line in sql.splitlines():
+    for line in grants.splitlines():
         click.echo(f"  {line}")
-    problems = [one for one in survey.findings(plan) if one.severity != "ok"]
+    problems = [one for one in findings if one.severity != "ok"]
     if problems:
         click.echo("\nAs it is now:\n")
         print_findings(problems)
     else:
-        click.echo("\nAll of that is in place for this role: nothing needs to be done.")
+        click.echo("\nFor the role that connected, all of that is in place.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,6 +10,18 @@ from typing import Final
 from springline.settings import TABLE
 
 DSN_VARIABLE: Final = "DATABASE_URL"
+
+RESERVED: Final = frozenset(
+    """ALL AND ANY ARRAY AS ASC AT BEGIN BETWEEN BIGINT BOOLEAN BOTH BY CASE CAST CHAR CHARACTER CHECK COLLATE COLUMN COMMIT CONDITION
+    CONSTRAINT CONTAINS CREATE CROSS CUBE CURRENT CURSOR DATE DAY DEC DECIMAL DEFAULT DELETE DESC DESCRIBE DISTINCT DOUBLE DROP ELEMENT
+    ELSE END ESCAPE EXCEPT EXISTS EXTRACT FALSE FETCH FILTER FIRST_VALUE FLOAT FOR FROM FULL FUNCTION GRANT GROUP GROUPING HAVING HOUR
+    IN INNER INSERT INT INTEGER INTERSECT INTERVAL INTO IS JOIN LANGUAGE LATERAL LEADING LEFT LIKE LIMIT LOCAL MATCH MERGE METHOD MINUTE
+    MODULE MONTH NATURAL NEW NO NONE NOT NULL NUMERIC OF OFFSET ON ONLY OPEN OR ORDER OUT OUTER OVER OVERLAPS PARTITION PERCENT PERIOD
+    POSITION POWER PRECISION PRIMARY RANGE RANK REAL REFERENCES RESULT RETURN RIGHT ROLLBACK ROW ROWS SECOND SELECT SESSION SET SHOW
+    SOME START STATIC SUM SYSTEM TABLE THEN TIME TIMESTAMP TO TRAILING TRIGGER TRUE TRUNCATE UNION UNIQUE UNKNOWN UPDATE UPPER USER
+    USING VALUE VALUES VARCHAR VIEW WHEN WHERE WINDOW WITH WITHIN YEAR YEARS""".split()
+)
+"""Words that stand in backquotes when they name a column or table."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +51,9 @@ def app_file(plan: Plan) -> str:
     body = "\n".join(f"    {line}" for line in sql.splitlines())
     return f'''"""A Springline application. Run it with: springline run app.py"""
 
-from springline.app import App
+import springline as sl
 
-app = App("{plan.source}")
+app = sl.App("{plan.source}")
 
 # Every change that is committed in these tables is here a few milliseconds later.
 app.postgres(
@@ -64,8 +77,7 @@ app.view(
 # app.knowledge("handbook", over="handbook.documents")
 #
 # Who asks decides which rows an answer may use:
-# from springline.context.definition import Rows
-# app.assistant(subject="customer", rows=[Rows("{name}", subject_column="…")], passages=["handbook"])
+# app.assistant(subject="customer", rows=[sl.Rows("{name}", subject_column="…")], passages=["handbook"])
 '''
 
 
@@ -99,6 +111,8 @@ def _relation(plan: Plan, table: str) -> str:
 
 
 def _quoted(name: str) -> str:
+    if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name.upper() not in RESERVED:
+        return name
     return "`" + name.replace("`", "``") + "`"
 
 
