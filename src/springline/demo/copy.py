@@ -69,6 +69,7 @@ class Copier:
         embedder: Embedder,
         documents: Path,
         language: Language,
+        vectors: Mapping[str, bytes],
     ) -> None:
         self._dsn = dsn
         self._schemas = schemas
@@ -77,7 +78,7 @@ class Copier:
         self._embedder = embedder
         self._documents = documents
         self._language = language
-        self._vectors: dict[str, bytes] = {}
+        self._vectors = dict(vectors)
         self._connection: Any = None
 
     def copy(self) -> CopySnapshot:

@@ -165,7 +165,9 @@ class Show:
         [(definition, _)] = app.knowledge_bases
         knowledge = runtime.knowledge[definition.name]
         plain = replace(definition, title="title", format=None, error=None, content_hash=None)
-        self._copier = Copier(dsn, schemas, app.views, plain, knowledge.embedder, documents, LANGUAGE)
+        self._copier = Copier(
+            dsn, schemas, app.views, plain, knowledge.embedder, documents, LANGUAGE, runtime.memo(definition.name)
+        )
         self.twin = Twin(
             copy=self._copier.copy,
             answer=running.answer_from,
@@ -203,6 +205,8 @@ class Show:
 
     def start(self) -> None:
         self.replay.start()
+        # The travellers ask both; so the twin has its first copy before they begin.
+        self.twin.refresh()
         self.twin.start()
         self.fleet.start()
 

@@ -48,7 +48,9 @@ class Capture:
         status = self.source.status()
         error = self._error
         if error is None:
-            return status
+            # Its thread may not have come to ``run`` yet.
+            is_early = status.state == "stopped" and not self._stop.is_set()
+            return replace(status, state="starting") if is_early else status
         if self._retrying and status.state in ("snapshot", "streaming"):
             return status  # It has come back since.
         return replace(status, state="retrying" if self._retrying else "stopped", error=str(error))

@@ -303,14 +303,7 @@ class EmbeddedRuntime:
 
     def rebuilt(self, log_sequence: int) -> contextlib.AbstractContextManager[EmbeddedSnapshot]:
         """The state as of a transaction of the log, built anew in memory. Raises NotFound where the log no longer reaches back."""
-        memo: dict[str, bytes] = {}
-        with self._readers.read() as connection:
-            for knowledge in self.knowledge.values():
-                memo.update(
-                    connection.execute(
-                        "SELECT hash, value FROM _memo WHERE model = ?", (knowledge.embedder.model,)
-                    ).fetchall()
-                )
+        memo = {key: value for name in self.knowledge for key, value in self.memo(name).items()}
         language = self._language
         return rebuilt(
             self.log,
@@ -322,6 +315,12 @@ class EmbeddedRuntime:
             compile_query=language.compile_query,
             register=language.register,
         )
+
+    def memo(self, knowledge_base: str) -> dict[str, bytes]:
+        """The vectors that a knowledge base's embedder has made, by the hash of the passage."""
+        model = self.knowledge[knowledge_base].embedder.model
+        with self._readers.read() as connection:
+            return dict(connection.execute("SELECT hash, value FROM _memo WHERE model = ?", (model,)).fetchall())
 
     def record(self, table: str, row: Sequence[Stored]) -> None:
         """Appends a row of one of Springline's own tables to the log. Durable when it returns."""
