@@ -60,7 +60,7 @@ class Running:
 
     def crash_at(self, commits: int, *, durable: bool) -> None:
         """The next ``commits``-th commit kills the source, before or after it is durable."""
-        number = self.log.commits + commits
+        number = self.log.commits + commits - 1
 
         def point(commit: int) -> None:
             if commit >= number:

@@ -101,6 +101,8 @@ def to_text(stored: Stored, type_: PgType) -> str:
     match stored:
         case bytes():
             return "\\x" + stored.hex()
+        case int() if sql.name == "BOOLEAN":
+            return "t" if stored else "f"
         case int() if sql.name in ("DATE", "TIMESTAMP", "TIMESTAMP_LTZ"):
             return _moment_text(stored, sql.name)
         case _:
@@ -168,10 +170,12 @@ def _timestamp(text: str) -> int:
 
 
 def _timestamp_utc(text: str) -> int:
-    try:
-        return (dt.datetime.fromisoformat(text[:-3]) - _EPOCH) // _MICROSECOND
-    except ValueError:
-        return _unusual_moment(text, 1)
+    if text[-3:] == "+00":  # not so before the year 1, and for infinities
+        try:
+            return (dt.datetime.fromisoformat(text[:-3]) - _EPOCH) // _MICROSECOND
+        except ValueError:
+            pass
+    return _unusual_moment(text, 1)
 
 
 def _time(text: str) -> int:
@@ -232,12 +236,7 @@ def _array_converter(type_: PgType) -> Converter:
     convert, sql, delimiter = converter(element), sql_type(element), type_.delimiter
 
     def leaf(text: str) -> object:
-        if convert is str:
-            return text
-        try:
-            return render(convert(text), sql)
-        except OverflowError:  # a year that Python's dates cannot hold
-            return text
+        return text if convert is str else render(convert(text), sql)
 
     def array(text: str) -> str:
         return json.dumps(parse_array(text, leaf, delimiter), ensure_ascii=False)
@@ -251,7 +250,7 @@ def parse_array(text: str, leaf: Callable[[str], object] = str, delimiter: str =
         text = text[text.index("=") + 1 :]
     if text[:1] != "{" or text[-1:] != "}":
         raise ValueError("An array in an unexpected form.")
-    if '"' not in text and text.find("{", 1) < 0:
+    if '"' not in text and text.find("{", 1) < 0 and text.find("}") == len(text) - 1:
         items = text[1:-1].split(delimiter) if len(text) > 2 else []
         return [None if item == "NULL" else leaf(item) for item in items]
     found, end = _parse_nested(text, 1, leaf, delimiter)
