@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,6 +40,9 @@ from springline.runtime.embedded.status import StatusReader
 from springline.runtime.embedded.work import Worker
 from springline.sources.base import Source
 from springline.storage import DataFolder, immediate, open_file, reported
+
+
+SWITCH_INTERVAL_S = 0.0005
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,9 @@ class EmbeddedRuntime:
         """Opens the data folder, brings the state to the definition, starts capture and ticks. Raises ConfigurationError or
         StateError with nothing left running."""
         self._state, self._started_at_us = "starting", time.time_ns() // 1_000
+        # A tick gives the interpreter up at every statement. With Python's 5 ms, a thread that computes would make it wait as long
+        # each time it wants it back.
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
         try:
             with reported(self.folder.state_path):
                 self._open_files()
