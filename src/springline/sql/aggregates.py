@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from springline.core.types import SqlType
-from springline.sql.check import AggregateCall, Grouping
+from springline.sql.check_calls import AggregateCall, Grouping
 from springline.sql.dialect import Text
 from springline.sql.exact import DoubleSum
 from springline.sql.query import aggregate_type, average_shift

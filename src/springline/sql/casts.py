@@ -23,7 +23,7 @@ from springline.core.types import (
     decimal,
     store,
 )
-from springline.sql.dialect import Text
+from springline.sql.dialect import Text, Tree
 from springline.sql.operators import divided_half_up
 from springline.sql.typed import (
     DAY_US,
@@ -59,12 +59,12 @@ _SIMPLE: Final = {
 }
 
 
-def read_type(where: Text, node: exp.Expression) -> tuple[SqlType, int | None]:
+def read_type(where: Text, node: Tree) -> tuple[SqlType, int | None]:
     """A type as written, and its length or precision where it limits values (VARCHAR(n), TIMESTAMP(n))."""
     name = node.this.name if isinstance(node.this, exp.DType) else str(node.this)
     parameters = [int(one.name) for one in node.expressions if one.name.isdigit()]
     if name == "DECIMAL":
-        precision, scale = (parameters + [0] if parameters else [10, 0])[:2]
+        precision, scale = ([*parameters, 0] if parameters else [10, 0])[:2]
         if not 1 <= precision <= 38 or scale > precision:
             raise where.error(
                 node, f"DECIMAL({precision}, {scale}) is out of range.", "Precision is 1 to 38."
@@ -84,9 +84,7 @@ def read_type(where: Text, node: exp.Expression) -> tuple[SqlType, int | None]:
     return kind, limit
 
 
-def cast(
-    where: Text, node: exp.Expression, operand: Typed, target_node: exp.Expression, *, attempt: bool
-) -> Typed:
+def cast(where: Text, node: Tree, operand: Typed, target_node: Tree, *, attempt: bool) -> Typed:
     target, limit = read_type(where, target_node)
     if operand.constant and operand.type == STRING and target.is_temporal:
         return _temporal_literal(where, node, operand, target, limit)
@@ -119,9 +117,7 @@ def floor_to(sql: str, unit: int) -> str:
     return f"({sql} - ((({sql} % {unit}) + {unit}) % {unit}))"
 
 
-def _temporal_literal(
-    where: Text, node: exp.Expression, operand: Typed, target: SqlType, limit: int | None
-) -> Typed:
+def _temporal_literal(where: Text, node: Tree, operand: Typed, target: SqlType, limit: int | None) -> Typed:
     try:
         stored = store(str(operand.value).strip(), target)
     except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 
 from springline.core.schema import TableSchema
 
@@ -15,7 +16,7 @@ class Catalog(Mapping[str, TableSchema]):
     """
 
     def __init__(self, schemas: Mapping[str, TableSchema] | Iterable[TableSchema] = ()) -> None:
-        every = schemas.values() if isinstance(schemas, Mapping) else schemas
+        every = cast("Iterable[TableSchema]", schemas.values() if isinstance(schemas, Mapping) else schemas)
         self._schemas = {schema.name: schema for schema in every}
 
     def __getitem__(self, name: str) -> TableSchema:

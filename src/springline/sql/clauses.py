@@ -10,7 +10,7 @@ from sqlglot import exp
 from springline.core.schema import TableSchema
 from springline.sql.catalog import Catalog, near_misses
 from springline.sql.check import Checker
-from springline.sql.dialect import Text
+from springline.sql.dialect import Text, Tree
 from springline.sql.operators import compare
 from springline.sql.scope import Item, Scope
 from springline.sql.typed import Typed
@@ -38,13 +38,11 @@ def refuse_clauses(where: Text, select: exp.Select, *, ad_hoc: bool) -> None:
         clause = _NAMES.get(name, name.upper())
         if name in _AD_HOC:
             raise where.error(
-                value if isinstance(value, exp.Expression) else select,
+                value if isinstance(value, Tree) else select,
                 f"{clause} is not yet in views.",
                 "Order and limit when reading the view.",
             )
-        raise where.error(
-            value if isinstance(value, exp.Expression) else select, f"{clause} is not supported."
-        )
+        raise where.error(value if isinstance(value, Tree) else select, f"{clause} is not supported.")
     distinct = select.args.get("distinct")
     if distinct is not None and distinct.args.get("on"):
         raise where.error(select, "DISTINCT ON is not Flink SQL.")
@@ -79,6 +77,13 @@ def resolve(where: Text, catalog: Catalog, table: exp.Table) -> TableSchema:
 
 def written_name(table: exp.Table) -> str:
     return ".".join(part.name for part in table.parts)
+
+
+def joins(select: exp.Select) -> list[exp.Join]:
+    """The JOINs of a FROM, in order."""
+    first: list[exp.Join] = select.args["from_"].this.args.get("joins") or []
+    others: list[exp.Join] = select.args.get("joins") or []
+    return [*first, *others]
 
 
 def join_kind(where: Text, join: exp.Join) -> JoinKind:
@@ -126,7 +131,7 @@ def join_condition(checker: Checker, join: exp.Join, item: Item) -> list[Typed]:
     return made
 
 
-def conjuncts(checker: Checker, condition: exp.Expression, place: str) -> list[Typed]:
+def conjuncts(checker: Checker, condition: Tree, place: str) -> list[Typed]:
     """The parts of a condition that AND joins."""
     node = condition.unnest()
     if isinstance(node, exp.And):
@@ -136,10 +141,10 @@ def conjuncts(checker: Checker, condition: exp.Expression, place: str) -> list[T
 
 def projections(
     checker: Checker, select: exp.Select, *, ad_hoc: bool
-) -> list[tuple[str, exp.Expression, Typed | None]]:
+) -> list[tuple[str, Tree, Typed | None]]:
     """(name, expression, what it is if already known) for each output column; ``*`` is spelled out."""
     where = checker.where
-    made: list[tuple[str, exp.Expression, Typed | None]] = []
+    made: list[tuple[str, Tree, Typed | None]] = []
     for node in select.expressions:
         qualifier = node.table if isinstance(node, exp.Column) else ""
         if isinstance(node, exp.Star) or (isinstance(node, exp.Column) and isinstance(node.this, exp.Star)):
@@ -161,7 +166,7 @@ def projections(
     return made
 
 
-def _output_name(where: Text, node: exp.Expression, index: int, *, ad_hoc: bool) -> str:
+def _output_name(where: Text, node: Tree, index: int, *, ad_hoc: bool) -> str:
     if isinstance(node, exp.Alias | exp.Column):
         return node.alias_or_name
     if not ad_hoc:
@@ -176,7 +181,7 @@ def _free(name: str, taken: Sequence[str]) -> str:
     return f"{name}{number}"
 
 
-def alias_columns(where: Text, node: exp.Expression, columns: Sequence[str]) -> list[str]:
+def alias_columns(where: Text, node: Tree, columns: Sequence[str]) -> list[str]:
     """The names of a derived table's columns: those of ``AS t(a, b)``, or its own."""
     alias = node.args.get("alias")
     given = [one.name for one in alias.columns] if alias is not None else []
@@ -188,7 +193,7 @@ def alias_columns(where: Text, node: exp.Expression, columns: Sequence[str]) -> 
 class CommonTables:
     """The WITH queries that can be seen at one place."""
 
-    def __init__(self, outer: CommonTables | None = None, query: exp.Expression | None = None) -> None:
+    def __init__(self, outer: CommonTables | None = None, query: Tree | None = None) -> None:
         self._tables: dict[str, tuple[exp.CTE, CommonTables]] = {} if outer is None else dict(outer._tables)
         clause = None if query is None else query.args.get("with_")
         for cte in () if clause is None else clause.expressions:

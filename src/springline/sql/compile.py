@@ -28,8 +28,6 @@ def compile_view(
     """
     query, where = parse_query(text)
     relations = Catalog(catalog)
-    if name in relations.candidates(name) and name not in catalog:
-        relations = Catalog(catalog)
     plan = Planner(where, relations, name).plan(query, key)
     if name in plan.inputs:
         raise SqlError(f"View {name!r} reads itself.", hint="Give the view another name.", statement=text)

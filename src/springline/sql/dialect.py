@@ -7,12 +7,16 @@ Names are case-sensitive and quoted with backticks, strings are quoted with apos
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from sqlglot import exp, parser, tokens
 from sqlglot.dialects.dialect import Dialect, NormalizationStrategy
 from sqlglot.errors import ParseError, TokenError
+from sqlglot.expressions.core import Expr as Tree
+from sqlglot.expressions.core import Expression
+from sqlglot.tokenizer_core import TokenType
 
 from springline.errors import SqlError
 
@@ -36,10 +40,17 @@ _FOREIGN_TOKENS = (
 )
 
 
-class JsonCall(exp.Expression):
+class JsonCall(Expression):
     """JSON_VALUE with its RETURNING type."""
 
-    arg_types = {"this": True, "expressions": True, "to": False}
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "expressions": True, "to": False}
+
+
+def _parse_json_value(self: Any) -> Tree:
+    arguments = self._parse_csv(self._parse_disjunction)
+    returning = self._parse_types() if self._match_text_seq("RETURNING") else None
+    call = JsonCall(this=exp.Identifier(this="JSON_VALUE"), expressions=arguments, to=returning)
+    return call.update_positions(self._prev)
 
 
 class Flink(Dialect):
@@ -48,28 +59,23 @@ class Flink(Dialect):
     NORMALIZATION_STRATEGY = NormalizationStrategy.CASE_SENSITIVE
 
     class Tokenizer(tokens.Tokenizer):
-        IDENTIFIERS = ["`"]
-        QUOTES = ["'"]
-        STRING_ESCAPES = ["'"]
-        KEYWORDS = {
+        IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ["`"]
+        QUOTES: ClassVar[list[str | tuple[str, str]]] = ["'"]
+        STRING_ESCAPES: ClassVar[list[str]] = ["'"]
+        KEYWORDS: ClassVar[dict[str, TokenType]] = {
             key: kind for key, kind in tokens.Tokenizer.KEYWORDS.items() if key not in _FOREIGN_TOKENS
         } | {
-            "BYTES": tokens.TokenType.VARBINARY,
+            "BYTES": TokenType.VARBINARY,
         }
 
     class Parser(parser.Parser):
-        FUNCTIONS = {}
-        NO_PAREN_FUNCTIONS = {}
-        FUNCTION_PARSERS = {name: parser.Parser.FUNCTION_PARSERS[name] for name in _OWN_SYNTAX} | {
-            "JSON_VALUE": lambda self: _parse_json_value(self),
+        FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
+        NO_PAREN_FUNCTIONS: ClassVar[dict[TokenType, Any]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
+            name: parser.Parser.FUNCTION_PARSERS[name] for name in _OWN_SYNTAX
+        } | {
+            "JSON_VALUE": _parse_json_value,
         }
-
-
-def _parse_json_value(self: Any) -> exp.Expression:
-    arguments = self._parse_csv(self._parse_disjunction)
-    returning = self._parse_types() if self._match_text_seq("RETURNING") else None
-    call = JsonCall(this=exp.Identifier(this="JSON_VALUE"), expressions=arguments, to=returning)
-    return call.update_positions(self._prev)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class Text:
 
     text: str
 
-    def error(self, node: exp.Expression | None, message: str, hint: str | None = None) -> SqlError:
+    def error(self, node: Tree | None, message: str, hint: str | None = None) -> SqlError:
         """An error at a node of the tree; the caller raises it."""
         offset = None if node is None else _first_offset(node)
         return self.error_at(offset, message, hint)
@@ -91,18 +97,18 @@ class Text:
         column = offset - (before.rfind("\n") + 1) + 1
         return SqlError(message, hint=hint, statement=self.text, line=line, column=column)
 
-    def quote(self, node: exp.Expression) -> str:
+    def quote(self, node: Tree) -> str:
         """The node as the user would write it, shortened."""
         rendered = node.sql(dialect=Flink)
         return rendered if len(rendered) <= 60 else rendered[:57] + "…"
 
 
-def _first_offset(node: exp.Expression) -> int | None:
+def _first_offset(node: Tree) -> int | None:
     found = [one.meta["start"] for one in node.walk() if "start" in one.meta]
     return min(found) if found else None
 
 
-def parse_query(text: str) -> tuple[exp.Expression, Text]:
+def parse_query(text: str) -> tuple[Tree, Text]:
     """The one query in ``text``. Raises SqlError with the position of what cannot be read."""
     where = Text(text)
     _refuse_early(where)
@@ -140,7 +146,7 @@ def _refuse_early(where: Text) -> None:
         name = one.text.upper()
         if (
             following is not None
-            and following.token_type == tokens.TokenType.L_PAREN
+            and following.token_type == TokenType.L_PAREN
             and (name in ("TUMBLE", "HOP", "CUMULATE", "SESSION"))
         ):
             raise where.error_at(
@@ -148,7 +154,7 @@ def _refuse_early(where: Text) -> None:
                 f"{name} windows are not yet in this version.",
                 "Group by FLOOR(ts TO HOUR) (or MINUTE, DAY) for fixed windows.",
             )
-        if one.token_type == tokens.TokenType.HINT:
+        if one.token_type == TokenType.HINT:
             raise where.error_at(one.start, "Hints are not used here.", "Remove the /*+ … */.")
         if name == "MATCH_RECOGNIZE":
             raise where.error_at(one.start, "MATCH_RECOGNIZE is not yet in this version.")
@@ -161,7 +167,7 @@ def _refuse_early(where: Text) -> None:
         )
 
 
-_QUOTED = (tokens.TokenType.STRING, tokens.TokenType.IDENTIFIER)
+_QUOTED = (TokenType.STRING, TokenType.IDENTIFIER)
 
 
 def _raise_parse_error(where: Text, error: ParseError) -> NoReturn:

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import (
+    ROUND_CEILING,
+    ROUND_DOWN,
+    ROUND_FLOOR,
+    ROUND_HALF_UP,
+    Decimal,
+    DivisionByZero,
+    InvalidOperation,
+)
 from typing import Any
 
 import apsw
@@ -148,8 +156,24 @@ def _wide_extreme(name: str, *texts: str) -> str:
     return (max if name == "GREATEST" else min)(texts, key=wide_key)
 
 
-def _move_digits(number: int, digits: int) -> int:
-    return number * 10**digits if digits >= 0 else half_up(number, 10**-digits)
+def _negate(one: float | str) -> float | str:
+    return _stored(-_double(one))
+
+
+def _atan2(one: float | str, other: float | str) -> float | str:
+    return _stored(math.atan2(_double(one), _double(other)))
+
+
+def _scaled_multiply(one: int, other: int, down: int) -> int | float:
+    return _within(half_up(one * other, 10**down))
+
+
+def _wide_to_double(text: str) -> float | str:
+    return _stored(float(text))
+
+
+def _wide_merge(one: str, other: str) -> str:
+    return wide_text(WIDE.add(Decimal(one), Decimal(other)))
 
 
 def _within(number: int) -> int | float:
@@ -306,7 +330,10 @@ def wide_average(total: str, count: int) -> str:
 
 def _aggregate(make: Callable[[], Any], result: Callable[[Any], Any]) -> Callable[[], tuple[Any, Any, Any]]:
     def factory() -> tuple[Any, Any, Any]:
-        return make(), lambda state, *arguments: state.step(*arguments), result
+        return make(), step, result
+
+    def step(state: Any, *arguments: Any) -> None:
+        state.step(*arguments)
 
     return factory
 
@@ -332,7 +359,7 @@ def register_functions(connection: apsw.Connection, *, on_error: ErrorHook | Non
             errors.report(reason)
         return made
 
-    def scaled_divide(one: int, other: int, shift: int, reason: str) -> int | float | None:
+    def scaled_divide(one: Any, other: Any, shift: int, reason: str) -> int | float | None:
         if one is None or other is None:
             return None
         if other == 0 or isinstance(one, str) or isinstance(other, str):
@@ -340,12 +367,12 @@ def register_functions(connection: apsw.Connection, *, on_error: ErrorHook | Non
             return None
         return _within(half_up(one * 10**shift, other) if shift >= 0 else half_up(one, other * 10**-shift))
 
-    def wide_arithmetic(operator: str, one: str, other: str, reason: str = "") -> str | None:
+    def wide_arithmetic(operator: str, one: Any, other: Any, reason: str = "") -> str | None:
         if one is None or other is None:
             return None
         try:
             return wide_text(_WIDE_OPERATORS[operator](Decimal(one), Decimal(other)))
-        except (InvalidOperation, ZeroDivisionError):
+        except (InvalidOperation, DivisionByZero):
             errors.report(f"division by zero {reason}")
             return None
 
@@ -367,9 +394,11 @@ def register_functions(connection: apsw.Connection, *, on_error: ErrorHook | Non
 
 
 def _wide_divide(one: Decimal, other: Decimal) -> Decimal:
-    """Digits as PostgreSQL and Flink give them: at least six after the point, and no fewer than the operands have."""
-    digits = max(6, *(-int(number.as_tuple().exponent) for number in (one, other) if number.is_finite()), 6)
-    return WIDE.divide(one, other).quantize(Decimal(1).scaleb(-digits - 10), context=WIDE)
+    """Sixteen digits after the point, or as many as the operands have."""
+    if not (one.is_finite() and other.is_finite()):
+        return Decimal("NaN")
+    digits = max(16, *(-int(number.as_tuple().exponent) for number in (one, other)))
+    return WIDE.divide(one, other).quantize(Decimal(1).scaleb(-digits), context=WIDE)
 
 
 def _wide_remainder(one: Decimal, other: Decimal) -> Decimal:
@@ -390,19 +419,19 @@ _PURE: dict[str, Callable[..., Any]] = {
     "sl_multiply": _multiply,
     "sl_divide": _divide,
     "sl_remainder": _remainder,
-    "sl_negate": lambda one: _stored(-_double(one)),
+    "sl_negate": _negate,
     "sl_power": _power,
-    "sl_atan2": lambda one, other: _stored(math.atan2(_double(one), _double(other))),
+    "sl_atan2": _atan2,
     "sl_math": _math,
     "sl_round": _round,
-    "sl_scaled_multiply": lambda one, other, down: _within(_move_digits(one * other, -down)),
+    "sl_scaled_multiply": _scaled_multiply,
     "sl_wide": _wide,
-    "sl_wide_to_double": lambda text: _stored(float(text)),
+    "sl_wide_to_double": _wide_to_double,
     "sl_wide_key": wide_key,
     "sl_wide_unkey": wide_unkey,
     "sl_wide_extreme": _wide_extreme,
     "sl_wide_round": _wide_round,
-    "sl_wide_merge": lambda one, other: wide_text(WIDE.add(Decimal(one), Decimal(other))),
+    "sl_wide_merge": _wide_merge,
     "sl_wide_average": wide_average,
     "sl_merge": merge_packed,
     "sl_packed_value": packed_value,

@@ -24,7 +24,6 @@ from springline.sql.maintain import (
 from springline.sql.plan import Aggregate, Node
 from springline.sql.program import OperatorLevel, Step
 from springline.sql.rows import delta, join, table, terms
-from springline.sql.typed import quote
 
 
 def aggregate(node: Node, shape: Aggregate, *, is_view: bool, view: str) -> Parts:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
 
 from springline.core.types import BOOLEAN, DOUBLE, STRING, SqlType, decimal, store
-from springline.sql.dialect import Text
+from springline.sql.dialect import Text, Tree
 from springline.sql.typed import (
     DAY_US,
     INTEGER_DIGITS,
@@ -31,8 +32,21 @@ from springline.sql.typed import (
     rescaled,
 )
 
-COMPARISONS: Final = {exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
-ARITHMETIC: Final = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%"}
+COMPARISONS: Final[Mapping[type[Tree], str]] = {
+    exp.EQ: "=",
+    exp.NEQ: "<>",
+    exp.LT: "<",
+    exp.LTE: "<=",
+    exp.GT: ">",
+    exp.GTE: ">=",
+}
+ARITHMETIC: Final[Mapping[type[Tree], str]] = {
+    exp.Add: "+",
+    exp.Sub: "-",
+    exp.Mul: "*",
+    exp.Div: "/",
+    exp.Mod: "%",
+}
 
 _DOUBLE_FUNCTIONS = {
     "+": "sl_add",
@@ -43,7 +57,7 @@ _DOUBLE_FUNCTIONS = {
 }
 
 
-def comparable(where: Text, node: exp.Expression, operands: list[Typed]) -> list[Typed]:
+def comparable(where: Text, node: Tree, operands: list[Typed]) -> list[Typed]:
     """The operands brought to one type, in which SQLite compares them as Flink does."""
     types = [one.type for one in operands]
     if any(one.is_temporal for one in types):
@@ -78,7 +92,7 @@ def _comparison_key(typed: Typed) -> Typed:
     return typed
 
 
-def _temporal_text(where: Text, node: exp.Expression, typed: Typed, types: list[SqlType]) -> Typed:
+def _temporal_text(where: Text, node: Tree, typed: Typed, types: list[SqlType]) -> Typed:
     """A string literal or parameter beside a date or timestamp is read as one, as in Flink."""
     if typed.type != STRING or not (typed.constant or typed.parameter):
         return typed
@@ -95,7 +109,7 @@ def _temporal_text(where: Text, node: exp.Expression, typed: Typed, types: list[
     )
 
 
-def compare(where: Text, node: exp.Expression, operator: str, left: Typed, right: Typed) -> Typed:
+def compare(where: Text, node: Tree, operator: str, left: Typed, right: Typed) -> Typed:
     """``=``, ``<>``, ``<`` … ; also ``IS`` and ``IS NOT`` for [NOT] DISTINCT FROM."""
     one, other = comparable(where, node, [left, right])
     distinct = operator in ("IS", "IS NOT")
@@ -112,7 +126,7 @@ def compare(where: Text, node: exp.Expression, operator: str, left: Typed, right
     return replace(made, parts=(one, other)) if operator in ("=", "IS") else made
 
 
-def logical(where: Text, node: exp.Expression, operator: str, operands: list[Typed]) -> Typed:
+def logical(where: Text, node: Tree, operator: str, operands: list[Typed]) -> Typed:
     for operand in operands:
         if operand.type not in (BOOLEAN, NULL):
             raise where.error(
@@ -125,7 +139,7 @@ def logical(where: Text, node: exp.Expression, operator: str, operands: list[Typ
     return derived("(" + f" {operator} ".join(one.sql for one in operands) + ")", BOOLEAN, operands)
 
 
-def negate(where: Text, node: exp.Expression, operand: Typed) -> Typed:
+def negate(where: Text, node: Tree, operand: Typed) -> Typed:
     kind = operand.type
     if operand.constant and isinstance(operand.value, int) and kind.is_integer:
         return replace(operand, raw=f"(-{operand.raw})", value=-operand.value)
@@ -141,7 +155,7 @@ def negate(where: Text, node: exp.Expression, operand: Typed) -> Typed:
     raise where.error(node, f"{describe(kind)} has no negative.")
 
 
-def arithmetic(where: Text, node: exp.Expression, operator: str, left: Typed, right: Typed) -> Typed:
+def arithmetic(where: Text, node: Tree, operator: str, left: Typed, right: Typed) -> Typed:
     """``+ - * / %``. Overflow and division by zero give NULL and a report (Flink fails or wraps around)."""
     intervals = (INTERVAL_MICROSECONDS, INTERVAL_MONTHS)
     if left.type.is_temporal or right.type.is_temporal or left.type in intervals or right.type in intervals:
@@ -168,7 +182,7 @@ def arithmetic(where: Text, node: exp.Expression, operator: str, left: Typed, ri
     return _integers(where, node, operator, left, right)
 
 
-def _integers(where: Text, node: exp.Expression, operator: str, left: Typed, right: Typed) -> Typed:
+def _integers(where: Text, node: Tree, operator: str, left: Typed, right: Typed) -> Typed:
     kind = max(left.type, right.type, key=lambda one: INTEGER_DIGITS[one.name])
     overflow = f"{kind} overflow in {where.quote(node)}"
     if operator in "+-*":
@@ -184,7 +198,7 @@ def _integers(where: Text, node: exp.Expression, operator: str, left: Typed, rig
     return replace(made, unchecked=overflow) if operator == "/" else made
 
 
-def _exact(where: Text, node: exp.Expression, operator: str, left: Typed, right: Typed) -> Typed:
+def _exact(where: Text, node: Tree, operator: str, left: Typed, right: Typed) -> Typed:
     """Two DECIMALs or a DECIMAL and an integer. Result types are Flink's, within 18 digits."""
     one, other = as_decimal(left.type), as_decimal(right.type)
     assert one is not None
@@ -225,7 +239,7 @@ def divided_half_up(text: str, divisor: int) -> str:
     )
 
 
-def _temporal(where: Text, node: exp.Expression, operator: str, left: Typed, right: Typed) -> Typed:
+def _temporal(where: Text, node: Tree, operator: str, left: Typed, right: Typed) -> Typed:
     """Dates and timestamps plus or minus intervals."""
     if operator == "+" and right.type.is_temporal:
         left, right = right, left

@@ -16,19 +16,21 @@ from sqlglot import exp
 from springline.core.schema import Column, TableSchema
 from springline.sql.aggregates import Slots, group_output
 from springline.sql.catalog import Catalog
-from springline.sql.check import Checker, contains_aggregate
+from springline.sql.check import Checker
+from springline.sql.check_calls import contains_aggregate
 from springline.sql.clauses import (
     CommonTables,
     alias_columns,
     conjuncts,
     join_condition,
     join_kind,
+    joins,
     projections,
     refuse_clauses,
     resolve,
     written_name,
 )
-from springline.sql.dialect import Text
+from springline.sql.dialect import Text, Tree
 from springline.sql.query import group_key
 from springline.sql.rows import Occurrence, Rows, determined, key_aliases, same_columns
 from springline.sql.scope import Item, Scope, relation_columns, relation_qualifiers
@@ -110,7 +112,7 @@ class Planner:
         self.warnings: list[str] = []
         self._aliases = 0
 
-    def plan(self, query: exp.Expression, key: Sequence[str] | None) -> Plan:
+    def plan(self, query: Tree, key: Sequence[str] | None) -> Plan:
         shape = self._shape(query, CommonTables())
         if isinstance(shape, Outer) and not shape.anchor_columns:
             shape = self._over(shape)
@@ -123,9 +125,7 @@ class Planner:
         self.nodes.append(Node(self.view, shape, _schema(self.view, shape.columns, chosen)))
         return Plan(self.nodes, tuple(self.inputs), self.warnings)
 
-    def _view_key(
-        self, query: exp.Expression, shape: Shape, declared: Sequence[str] | None
-    ) -> tuple[str, ...]:
+    def _view_key(self, query: Tree, shape: Shape, declared: Sequence[str] | None) -> tuple[str, ...]:
         names = [name for name, _ in shape.columns]
         if declared is not None:
             unknown = [name for name in declared if name not in names]
@@ -149,7 +149,7 @@ class Planner:
 
     # -- queries ---------------------------------------------------------------------------------------------------
 
-    def _shape(self, node: exp.Expression, tables: CommonTables) -> Shape:
+    def _shape(self, node: Tree, tables: CommonTables) -> Shape:
         tables = CommonTables(tables, node)
         if isinstance(node, exp.Subquery):
             return self._shape(node.this, tables)
@@ -200,7 +200,8 @@ class Planner:
     ) -> Aggregate:
         group = node.args.get("group")
         if grouped:
-            groups = [group_key(rows, one) for one in (group.expressions if group is not None else [])]
+            keys: list[Tree] = [] if group is None else group.expressions
+            groups = [group_key(rows, one) for one in keys]
         else:
             groups = [typed for _, typed in self._columns(rows, node)]
         slots = Slots(self.where, groups)
@@ -231,13 +232,11 @@ class Planner:
             return (next((name for name, typed in columns if not typed.nullable), columns[0][0]),), []
         by_text = {typed.raw: name for name, typed in reversed(columns)}
         outputs = [group_output(slots, index) for index in range(len(slots.groups))]
-        missing = [
-            slots.groups[index].column[1]
-            if slots.groups[index].column
-            else f"GROUP BY expression {index + 1}"  # pyright: ignore[reportOptionalSubscript]
-            for index, one in enumerate(outputs)
-            if one.raw not in by_text
-        ]
+        missing: list[str] = []
+        for index, one in enumerate(outputs):
+            if one.raw not in by_text:
+                column = slots.groups[index].column
+                missing.append(f"GROUP BY expression {index + 1}" if column is None else column[1])
         return (None if missing else tuple(dict.fromkeys(by_text[one.raw] for one in outputs))), missing
 
     def _union(self, node: exp.Union, tables: CommonTables) -> Shape:
@@ -287,7 +286,7 @@ class Planner:
             raise self.where.error(node, "A view reads from something.", "Add FROM.")
         rows = Rows()
         self._add(rows, scope, clause.this, tables, None)
-        for join in [*(clause.this.args.get("joins") or []), *(node.args.get("joins") or [])]:
+        for join in joins(node):
             self._add(rows, scope, join.this, tables, join)
         virtual = {one.name for one in self.nodes if one.virtual}
         if len(rows.occurrences) > 1 and any(one.relation in virtual for one in rows.occurrences):
@@ -298,9 +297,7 @@ class Planner:
             )
         return rows
 
-    def _add(
-        self, rows: Rows, scope: Scope, node: exp.Expression, tables: CommonTables, join: exp.Join | None
-    ) -> None:
+    def _add(self, rows: Rows, scope: Scope, node: Tree, tables: CommonTables, join: exp.Join | None) -> None:
         """Adds one table of FROM, or what a derived table is made of."""
         kind = "inner" if join is None else join_kind(self.where, join)
         found, item = self._source(node, tables, nullable=kind == "left")
@@ -313,7 +310,7 @@ class Planner:
         [occurrence] = found.occurrences
         rows.occurrences.append(replace(occurrence, kind="left", on=(*found.filters, *conditions)))
 
-    def _source(self, node: exp.Expression, tables: CommonTables, *, nullable: bool) -> tuple[Rows, Item]:
+    def _source(self, node: Tree, tables: CommonTables, *, nullable: bool) -> tuple[Rows, Item]:
         if isinstance(node, exp.Subquery):
             if not node.alias:
                 raise self.where.error(node, "A query in FROM needs a name.", "(SELECT …) AS some_name.")
@@ -341,15 +338,8 @@ class Planner:
             qualifiers, relation_columns(schema, occurrence.alias, nullable=nullable)
         )
 
-    def _derived(self, node: exp.Expression, name: str, shape: Shape, *, nullable: bool) -> tuple[Rows, Item]:
-        inline = isinstance(shape, Project) and len(shape.branches) == 1
-        if inline and nullable:
-            rows, columns = shape.branches[0]
-            inline = len(rows.occurrences) == 1 and all(typed.column for _, typed in columns)
-        if inline:
-            rows, columns = shape.branches[0]
-        else:
-            rows, columns = self._materialised(shape)
+    def _derived(self, node: Tree, name: str, shape: Shape, *, nullable: bool) -> tuple[Rows, Item]:
+        rows, columns = _inlined(shape, nullable=nullable) or self._materialised(shape)
         given = alias_columns(self.where, node, [column for column, _ in columns])
         made = {
             shown: replace(typed, nullable=typed.nullable or nullable)
@@ -417,6 +407,16 @@ def _schema(name: str, columns: Columns, key: tuple[str, ...]) -> TableSchema:
     return TableSchema(
         name, tuple(Column(column, typed.type, typed.nullable) for column, typed in columns), key
     )
+
+
+def _inlined(shape: Shape, *, nullable: bool) -> tuple[Rows, Columns] | None:
+    """The joins and filters of a derived table, to become part of the query around it; None where they cannot. On the right of a
+    LEFT JOIN it must be one table whose columns are shown as they are: an expression would not be NULL for a missing row."""
+    if not isinstance(shape, Project) or len(shape.branches) != 1:
+        return None
+    rows, columns = shape.branches[0]
+    plain = len(rows.occurrences) == 1 and all(typed.column for _, typed in columns)
+    return (rows, columns) if plain or not nullable else None
 
 
 def _with_anchor(rows: Rows, columns: Columns) -> Outer:

@@ -27,19 +27,21 @@ from springline.core.types import (
     decimal,
 )
 from springline.sql.catalog import Catalog
-from springline.sql.check import AggregateCall, Checker, Grouping, contains_aggregate
+from springline.sql.check import Checker
+from springline.sql.check_calls import AggregateCall, Grouping, contains_aggregate
 from springline.sql.clauses import (
     CommonTables,
     alias_columns,
     conjuncts,
     join_condition,
     join_kind,
+    joins,
     projections,
     refuse_clauses,
     resolve,
     written_name,
 )
-from springline.sql.dialect import Text, parse_query
+from springline.sql.dialect import Text, Tree, parse_query
 from springline.sql.program import QueryProgram
 from springline.sql.scope import Item, Scope, relation_columns, relation_qualifiers
 from springline.sql.typed import (
@@ -175,7 +177,7 @@ class Translator:
         self._ad_hoc = ad_hoc
         self._aliases = 0
 
-    def query(self, node: exp.Expression, outer: Scope | None, tables: CommonTables) -> tuple[str, Columns]:
+    def query(self, node: Tree, outer: Scope | None, tables: CommonTables) -> tuple[str, Columns]:
         """A SELECT, a set operation, or one of them in parentheses."""
         tables = CommonTables(tables, node)
         if isinstance(node, exp.Subquery):
@@ -197,7 +199,7 @@ class Translator:
         if (clause := node.args.get("where")) is not None:
             conditions = conjuncts(rows, clause.this, "WHERE")
         group = node.args.get("group")
-        keys = [] if group is None else group.expressions
+        keys: list[Tree] = [] if group is None else group.expressions
         having = node.args.get("having")
         grouped = bool(keys) or having is not None or any(map(contains_aggregate, node.expressions))
         texts = [group_key(rows, key) for key in keys]
@@ -222,12 +224,18 @@ class Translator:
         return " ".join(part for part in parts if part), columns
 
     def _checker(self, scope: Scope, tables: CommonTables, grouping: Grouping | None = None) -> Checker:
-        subquery = (lambda query, inner: self.query(query, inner, tables)) if self._ad_hoc else None
+        def subquery(query: Tree, inner: Scope) -> tuple[str, Columns]:
+            return self.query(query, inner, tables)
+
         return Checker(
-            scope, parameters=self._parameters, grouping=grouping, subquery=subquery, ad_hoc=self._ad_hoc
+            scope,
+            parameters=self._parameters,
+            grouping=grouping,
+            subquery=subquery if self._ad_hoc else None,
+            ad_hoc=self._ad_hoc,
         )
 
-    def _tail(self, node: exp.Expression, checker: Checker, columns: Columns) -> str:
+    def _tail(self, node: Tree, checker: Checker, columns: Columns) -> str:
         """ORDER BY, LIMIT and OFFSET."""
         parts: list[str] = []
         if (order := node.args.get("order")) is not None:
@@ -246,7 +254,7 @@ class Translator:
             parts.append("OFFSET " + self._whole(offset.expression, checker))
         return " ".join(parts)
 
-    def _whole(self, node: exp.Expression, checker: Checker) -> str:
+    def _whole(self, node: Tree, checker: Checker) -> str:
         typed = checker.check(node)
         if not typed.type.is_integer or not (typed.constant or typed.parameter):
             raise self.where.error(node, "LIMIT and OFFSET take a whole number or a :parameter.")
@@ -276,7 +284,7 @@ class Translator:
         sql, item = self._table(clause.this, tables)
         scope.add(clause.this, item)
         parts = ["FROM " + sql]
-        for join in [*(clause.this.args.get("joins") or []), *(node.args.get("joins") or [])]:
+        for join in joins(node):
             kind = join_kind(self.where, join)
             sql, item = self._table(join.this, tables, nullable=kind == "left")
             scope.add(join.this, item)
@@ -285,9 +293,7 @@ class Translator:
             parts.append(f"{'LEFT JOIN' if kind == 'left' else 'JOIN'} {sql} ON {condition}")
         return " ".join(parts)
 
-    def _table(
-        self, node: exp.Expression, tables: CommonTables, *, nullable: bool = False
-    ) -> tuple[str, Item]:
+    def _table(self, node: Tree, tables: CommonTables, *, nullable: bool = False) -> tuple[str, Item]:
         alias = self._alias()
         if isinstance(node, exp.Subquery):
             if not node.alias:
@@ -324,7 +330,7 @@ class Translator:
         columns_of = relation_columns(schema, alias, nullable=nullable)
         return f"main.{quote(schema.name)} AS {alias}", Item(qualifiers, columns_of)
 
-    def _derived(self, node: exp.Expression, name: str, alias: str, columns: Columns, nullable: bool) -> Item:
+    def _derived(self, node: Tree, name: str, alias: str, columns: Columns, nullable: bool) -> Item:
         given = alias_columns(self.where, node, [column for column, _ in columns])
         made = {
             shown: Typed(
@@ -398,7 +404,7 @@ class Translator:
         return f"SELECT {_listed(made)} FROM ({sql}) AS {alias}"
 
     def _wrapped(
-        self, node: exp.Subquery, inner: exp.Expression, outer: Scope | None, tables: CommonTables
+        self, node: exp.Subquery, inner: Tree, outer: Scope | None, tables: CommonTables
     ) -> tuple[str, Columns]:
         sql, columns = self.query(inner, outer, tables)
         alias = self._alias()
@@ -410,7 +416,7 @@ class Translator:
         return f"SELECT {_listed(shown)} FROM ({sql}) AS {alias} {tail}", shown
 
 
-def group_key(rows: Checker, node: exp.Expression) -> Typed:
+def group_key(rows: Checker, node: Tree) -> Typed:
     """An expression of GROUP BY."""
     if isinstance(node, exp.Literal):
         raise rows.where.error(

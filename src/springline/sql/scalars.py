@@ -10,11 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sqlglot import exp
-
 from springline.core.types import BOOLEAN, DOUBLE, INT, STRING, SqlType, decimal
 from springline.sql import temporal
-from springline.sql.dialect import Text
+from springline.sql.dialect import Text, Tree
 from springline.sql.operators import arithmetic, compare, divided_half_up
 from springline.sql.typed import (
     NULL,
@@ -92,7 +90,7 @@ TABLE: Final[dict[str, Function]] = {
 }
 
 
-def call(where: Text, node: exp.Expression, name: str, arguments: Sequence[Typed]) -> Typed | None:
+def call(where: Text, node: Tree, name: str, arguments: Sequence[Typed]) -> Typed | None:
     """A call of a scalar function; None where there is none of this name."""
     if name in TABLE:
         return _from_table(where, node, name, TABLE[name], arguments)
@@ -105,9 +103,7 @@ def names() -> list[str]:
     return sorted([*TABLE, *_SPECIAL])
 
 
-def _from_table(
-    where: Text, node: exp.Expression, name: str, function: Function, arguments: Sequence[Typed]
-) -> Typed:
+def _from_table(where: Text, node: Tree, name: str, function: Function, arguments: Sequence[Typed]) -> Typed:
     words = function.takes.split()
     least = sum(1 for word in words if not word.endswith("?"))
     repeated = words[-1].endswith("*")
@@ -134,7 +130,7 @@ def _from_table(
     )
 
 
-def _argument(where: Text, node: exp.Expression, name: str, index: int, word: str, argument: Typed) -> Typed:
+def _argument(where: Text, node: Tree, name: str, index: int, word: str, argument: Typed) -> Typed:
     kind = argument.type
     if kind == NULL:
         return null_of({"string": STRING, "integer": INT, "double": DOUBLE}[word])
@@ -153,22 +149,18 @@ def _argument(where: Text, node: exp.Expression, name: str, index: int, word: st
     )
 
 
-def _argument_node(node: exp.Expression, index: int) -> exp.Expression:
+def _argument_node(node: Tree, index: int) -> Tree:
     arguments = node.expressions
     return arguments[index] if index < len(arguments) else node
 
 
-def _count(
-    where: Text, node: exp.Expression, name: str, arguments: Sequence[Typed], least: int, most: int
-) -> None:
+def _count(where: Text, node: Tree, name: str, arguments: Sequence[Typed], least: int, most: int) -> None:
     if not least <= len(arguments) <= most:
         wanted = str(least) if least == most else f"{least} to {most}"
         raise where.error(node, f"{name} takes {wanted} arguments, not {len(arguments)}.")
 
 
-def unified(
-    where: Text, node: exp.Expression, name: str, operands: Sequence[Typed]
-) -> tuple[list[Typed], SqlType]:
+def unified(where: Text, node: Tree, name: str, operands: Sequence[Typed]) -> tuple[list[Typed], SqlType]:
     """Operands of CASE, COALESCE, GREATEST … brought to their common type."""
     target = common_type([one.type for one in operands])
     brought = [None if target is None else coerce(one, target) for one in operands]
@@ -180,7 +172,7 @@ def unified(
     return [one for one in brought if one is not None], target
 
 
-def _coalesce(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+def _coalesce(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     most = 2 if name == "IFNULL" else 1_000
     _count(where, node, name, arguments, 2 if name == "IFNULL" else 1, most)
     operands, target = unified(where, node, name, arguments)
@@ -190,7 +182,7 @@ def _coalesce(where: Text, node: exp.Expression, name: str, arguments: list[Type
     return derived(f"coalesce({', '.join(one.sql for one in operands)})", target, operands, nullable=nullable)
 
 
-def _nullif(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+def _nullif(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     _count(where, node, name, arguments, 2, 2)
     same = compare(where, node, "=", *arguments)
     return derived(
@@ -201,7 +193,7 @@ def _nullif(where: Text, node: exp.Expression, name: str, arguments: list[Typed]
     )
 
 
-def _if(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+def _if(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     _count(where, node, name, arguments, 3, 3)
     if arguments[0].type != BOOLEAN:
         raise where.error(node, f"The first argument of IF is {describe(arguments[0].type)}, not BOOLEAN.")
@@ -210,7 +202,7 @@ def _if(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) ->
     return derived(text, target, arguments, nullable=one.nullable or other.nullable)
 
 
-def _extreme(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+def _extreme(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     """GREATEST and LEAST: NULL where an argument is NULL."""
     _count(where, node, name, arguments, 1, 1_000)
     operands, target = unified(where, node, name, arguments)
@@ -224,12 +216,12 @@ def _extreme(where: Text, node: exp.Expression, name: str, arguments: list[Typed
     return derived(f"{function}({', '.join(one.sql for one in operands)})", target, operands)
 
 
-def _number(where: Text, node: exp.Expression, name: str, operand: Typed) -> None:
+def _number(where: Text, node: Tree, name: str, operand: Typed) -> None:
     if not operand.type.is_numeric and operand.type != NULL:
         raise where.error(node, f"{name} wants a number, not {describe(operand.type)}.")
 
 
-def _absolute(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+def _absolute(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     _count(where, node, name, arguments, 1, 1)
     [operand] = arguments
     _number(where, node, name, operand)
@@ -244,7 +236,7 @@ def _absolute(where: Text, node: exp.Expression, name: str, arguments: list[Type
     return replace(made, unchecked=f"{operand.type} overflow in {where.quote(node)}")
 
 
-def _sign(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+def _sign(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     _count(where, node, name, arguments, 1, 1)
     [operand] = arguments
     _number(where, node, name, operand)
@@ -259,7 +251,7 @@ def _sign(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) 
     )
 
 
-def _round(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+def _round(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     """ROUND half away from zero; TRUNCATE towards zero. A DECIMAL keeps only the digits that are asked for."""
     _count(where, node, name, arguments, 1, 2)
     operand = arguments[0]
@@ -297,7 +289,7 @@ def _round(where: Text, node: exp.Expression, name: str, arguments: list[Typed])
     return derived(rounded, target, arguments, nullable=True)
 
 
-def _floor(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+def _floor(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     _count(where, node, name, arguments, 1, 1)
     [operand] = arguments
     _number(where, node, name, operand)
@@ -317,46 +309,46 @@ def _floor(where: Text, node: exp.Expression, name: str, arguments: list[Typed])
     return derived(whole, decimal(kind.precision, 0), arguments, nullable=True)
 
 
-def _modulo(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+def _modulo(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     _count(where, node, name, arguments, 2, 2)
     return arithmetic(where, node, "%", *arguments)
 
 
-def _substring(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+def _substring(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     """SQLite's substr means the same where the start is positive; from 0 and for negative lengths it differs."""
-    simple = all(one.constant and isinstance(one.value, int) for one in arguments[1:])
-    if simple and int(str(arguments[1].value)) >= 1 and arguments[0].type == STRING:
-        if len(arguments) == 2 or (len(arguments) == 3 and int(str(arguments[2].value)) >= 0):
-            return derived(f"substr({', '.join(one.sql for one in arguments)})", STRING, arguments)
+    numbers = [one.value for one in arguments[1:] if one.constant and isinstance(one.value, int)]
+    simple = len(arguments) in (2, 3) and len(numbers) == len(arguments) - 1
+    if simple and arguments[0].type == STRING and numbers[0] >= 1 and numbers[-1] >= 0:
+        return derived(f"substr({', '.join(one.sql for one in arguments)})", STRING, arguments)
     return _from_table(where, node, name, TABLE["SUBSTR"], arguments)
 
 
-def _part(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+def _part(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     _count(where, node, name, arguments, 1, 1)
     unit = {"DAYOFMONTH": "DAY", "DAYOFYEAR": "DOY", "DAYOFWEEK": "DOW"}.get(name, name)
     return temporal.extract(where, node, unit, arguments[0])
 
 
-def _date_format(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+def _date_format(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     _count(where, node, name, arguments, 2, 2)
     return temporal.date_format(
         where, node, arguments[0], _argument(where, node, name, 1, "string", arguments[1])
     )
 
 
-def _to_timestamp(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+def _to_timestamp(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     _count(where, node, name, arguments, 1, 2)
     strings = [_argument(where, node, name, index, "string", one) for index, one in enumerate(arguments)]
     target = "DATE" if name == "TO_DATE" else "TIMESTAMP"
     return temporal.to_timestamp(where, node, strings[0], strings[1] if len(strings) == 2 else None, target)
 
 
-def _to_timestamp_ltz(where: Text, node: exp.Expression, name: str, arguments: list[Typed]) -> Typed:
+def _to_timestamp_ltz(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     _count(where, node, name, arguments, 2, 2)
     return temporal.to_timestamp_ltz(where, node, *arguments)
 
 
-_SPECIAL: Final[dict[str, Callable[[Text, exp.Expression, str, list[Typed]], Typed]]] = {
+_SPECIAL: Final[dict[str, Callable[[Text, Tree, str, list[Typed]], Typed]]] = {
     "COALESCE": _coalesce,
     "IFNULL": _coalesce,
     "NULLIF": _nullif,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sqlglot import exp
 
 from springline.core.schema import TableSchema
 from springline.sql.catalog import near_misses
-from springline.sql.dialect import Text
+from springline.sql.dialect import Text, Tree
 from springline.sql.typed import Typed, quote
 
 
@@ -37,7 +37,7 @@ class Scope:
     used: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """(item, column) pairs that were asked for."""
 
-    def add(self, node: exp.Expression, item: Item) -> None:
+    def add(self, node: Tree, item: Item) -> None:
         if any(item.name == other.name for other in self.items):
             raise self.where.error(
                 node, f"Two tables go by the name {item.name!r}.", "Give one an alias: … AS other_name."
@@ -81,7 +81,7 @@ class Scope:
         self.used.add((found[0].name, name))
         return found[0].columns[name]
 
-    def star(self, node: exp.Expression, qualifier: str = "") -> Iterable[tuple[str, Typed]]:
+    def star(self, node: Tree, qualifier: str = "") -> Iterable[tuple[str, Typed]]:
         """The columns of ``*`` or ``t.*``, in order."""
         items = [item for item in self.items if not qualifier or qualifier in item.qualifiers]
         if not items:

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from springline.core.types import BIGINT, DATE, INT, STRING, TIMESTAMP, TIMESTAMP_LTZ
 from springline.sql.casts import floor_to
-from springline.sql.dialect import Text
+from springline.sql.dialect import Text, Tree
 from springline.sql.typed import (
     DAY_US,
     INTERVAL_MICROSECONDS,
@@ -35,7 +35,7 @@ EXTRACTED: Final = {
 UNITS: Final = (*UNIT_US, "WEEK", *UNIT_MONTHS)
 
 
-def unit_of(where: Text, node: exp.Expression) -> str:
+def unit_of(where: Text, node: Tree) -> str:
     """A time unit as written: HOUR, HOURS …"""
     name = node.name.upper()
     for unit in (*UNITS, "MILLISECOND", "MICROSECOND", "DOY", "DOW", "EPOCH"):
@@ -70,7 +70,7 @@ def interval(where: Text, node: exp.Interval) -> Typed:
     return Typed(f"({microseconds})", INTERVAL_MICROSECONDS, False, constant=True, value=microseconds)
 
 
-def instant(where: Text, node: exp.Expression, operand: Typed) -> str:
+def instant(where: Text, node: Tree, operand: Typed) -> str:
     """A date or timestamp as microseconds since 1970."""
     if operand.type.name == "DATE":
         return date_to_timestamp(operand.sql)
@@ -83,7 +83,7 @@ def instant(where: Text, node: exp.Expression, operand: Typed) -> str:
     )
 
 
-def extract(where: Text, node: exp.Expression, unit: str, operand: Typed) -> Typed:
+def extract(where: Text, node: Tree, unit: str, operand: Typed) -> Typed:
     """EXTRACT(unit FROM x), YEAR(x), …: a BIGINT."""
     sql = instant(where, node, operand)
     if unit in EXTRACTED:
@@ -110,7 +110,7 @@ def extract(where: Text, node: exp.Expression, unit: str, operand: Typed) -> Typ
     raise where.error(node, f"EXTRACT({unit} …) is not defined here.")
 
 
-def floor_time(where: Text, node: exp.Expression, unit: str, operand: Typed, *, up: bool) -> Typed:
+def floor_time(where: Text, node: Tree, unit: str, operand: Typed, *, up: bool) -> Typed:
     """FLOOR(ts TO unit) and CEIL(ts TO unit)."""
     if operand.type.name not in ("TIMESTAMP", "TIMESTAMP_LTZ", "DATE"):
         instant(where, node, operand)
@@ -130,7 +130,7 @@ def floor_time(where: Text, node: exp.Expression, unit: str, operand: Typed, *, 
     return derived(f"sl_floor_time({sql}, '{unit}', {int(up)})", operand.type, [operand], nullable=True)
 
 
-def difference(where: Text, node: exp.Expression, unit: str, start: Typed, end: Typed) -> Typed:
+def difference(where: Text, node: Tree, unit: str, start: Typed, end: Typed) -> Typed:
     """TIMESTAMPDIFF(unit, start, end): whole units, towards zero."""
     first, second = instant(where, node, start), instant(where, node, end)
     if unit in UNIT_MONTHS:
@@ -147,7 +147,7 @@ def difference(where: Text, node: exp.Expression, unit: str, start: Typed, end: 
     return derived(text, INT if unit != "SECOND" else BIGINT, [start, end], nullable=True)
 
 
-def add_units(where: Text, node: exp.Expression, unit: str, amount: Typed, operand: Typed) -> Typed:
+def add_units(where: Text, node: Tree, unit: str, amount: Typed, operand: Typed) -> Typed:
     """TIMESTAMPADD(unit, amount, ts)."""
     if not amount.type.is_integer:
         raise where.error(node, "TIMESTAMPADD wants a whole number of units.", "CAST it to INT.")
@@ -171,7 +171,7 @@ def add_units(where: Text, node: exp.Expression, unit: str, amount: Typed, opera
 _PATTERN_LETTERS = frozenset("yMdHhmsSaE")
 
 
-def check_pattern(where: Text, node: exp.Expression, pattern: Typed) -> None:
+def check_pattern(where: Text, node: Tree, pattern: Typed) -> None:
     """A literal pattern of DATE_FORMAT or TO_TIMESTAMP: only letters that we know."""
     if not pattern.constant or not isinstance(pattern.value, str):
         return
@@ -184,7 +184,7 @@ def check_pattern(where: Text, node: exp.Expression, pattern: Typed) -> None:
             )
 
 
-def date_format(where: Text, node: exp.Expression, operand: Typed, pattern: Typed) -> Typed:
+def date_format(where: Text, node: Tree, operand: Typed, pattern: Typed) -> Typed:
     check_pattern(where, node, pattern)
     return derived(
         f"sl_date_format({instant(where, node, operand)}, {pattern.sql})",
@@ -194,7 +194,7 @@ def date_format(where: Text, node: exp.Expression, operand: Typed, pattern: Type
     )
 
 
-def to_timestamp(where: Text, node: exp.Expression, text: Typed, pattern: Typed | None, target: str) -> Typed:
+def to_timestamp(where: Text, node: Tree, text: Typed, pattern: Typed | None, target: str) -> Typed:
     """TO_TIMESTAMP(text[, pattern]) and TO_DATE(text[, pattern]): NULL where the text is not one, as in Flink."""
     kind = DATE if target == "DATE" else TIMESTAMP
     if pattern is None:
@@ -205,7 +205,7 @@ def to_timestamp(where: Text, node: exp.Expression, text: Typed, pattern: Typed 
     )
 
 
-def to_timestamp_ltz(where: Text, node: exp.Expression, number: Typed, precision: Typed) -> Typed:
+def to_timestamp_ltz(where: Text, node: Tree, number: Typed, precision: Typed) -> Typed:
     """TO_TIMESTAMP_LTZ(number, 0 | 3): seconds or milliseconds since the epoch."""
     if not number.type.is_integer or precision.value not in (0, 3):
         raise where.error(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 import hashlib
-import json
 import math
 import re
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 
 from springline.core.types import SqlType, Stored, load, parse_type, store
 from springline.sql.exact import WIDE, wide_text
+from springline.sql.json_functions import json_exists, json_query, json_value
 
 _DAY_US = 86_400_000_000
 _RANGES = {"SMALLINT": 2**15, "INT": 2**31, "BIGINT": 2**63}
@@ -355,98 +355,56 @@ def _parse_pattern(text: str, pattern: str, type_name: str) -> int | None:
     return moment // _DAY_US if type_name == "DATE" else moment
 
 
-# -- JSON --------------------------------------------------------------------------------------------------------------
-
-_STEP = re.compile(
-    r"\.(?P<name>[A-Za-z_$][\w$]*)|\[(?:'(?P<quoted>[^']*)'|\"(?P<double>[^\"]*)\"|(?P<index>\d+))\]|\.\"(?P<dotted>[^\"]*)\""
-)
-_MISSING = object()
+def _initcap(text: str) -> str:
+    return re.sub(r"[^\W_]+", lambda found: found[0].capitalize(), text)
 
 
-@lru_cache(maxsize=512)
-def _path(text: str) -> tuple[str | int, ...] | None:
-    """The steps of a path such as ``lax $.a[0]['b']``; None where it is more than that."""
-    rest = text.strip()
-    rest = rest.removeprefix("lax ").removeprefix("strict ").strip()
-    if not rest.startswith("$"):
-        return None
-    steps: list[str | int] = []
-    position = 1
-    while position < len(rest):
-        found = _STEP.match(rest, position)
-        if found is None:
-            return None
-        index = found["index"]
-        name = next(
-            (
-                one
-                for one in (found["name"], found["quoted"], found["double"], found["dotted"])
-                if one is not None
-            ),
-            "",
-        )
-        steps.append(int(index) if index is not None else name)
-        position = found.end()
-    return tuple(steps)
+def _locate(part: str, text: str, start: int = 1) -> int:
+    return text.find(part, max(start - 1, 0)) + 1
 
 
-@lru_cache(maxsize=64)
-def _document(text: str) -> Any:
-    return json.loads(text, parse_float=Decimal)
+def _right(text: str, count: int) -> str:
+    return text[-count:] if count > 0 else ""
 
 
-def _find(text: str, path: str) -> Any:
-    steps = _path(path)
-    if steps is None:
-        return _MISSING
-    try:
-        value = _document(text)
-    except ValueError:
-        return _MISSING
-    for step in steps:
-        if isinstance(step, int) and isinstance(value, list) and step < len(value):
-            value = value[step]
-        elif isinstance(step, str) and isinstance(value, dict) and step in value:
-            value = value[step]
-        else:
-            return _MISSING
-    return value
+def _repeat(text: str, count: int) -> str:
+    return text * max(count, 0)
 
 
-def _json_value(text: str, path: str) -> str | None:
-    value = _find(text, path)
-    if value is _MISSING or value is None or isinstance(value, list | dict):
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else str(value)
+def _reverse(text: str) -> str:
+    return text[::-1]
 
 
-def _json_query(text: str, path: str) -> str | None:
-    value = _find(text, path)
-    if not isinstance(value, list | dict):
-        return None
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=float)
+def _ends_with(text: str, end: str) -> int:
+    return int(text.endswith(end))
+
+
+def _ascii(text: str) -> int:
+    return ord(text[0]) if text else 0
+
+
+def _digest(text: str, name: str) -> str:
+    return hashlib.new(name, text.encode()).hexdigest()
 
 
 TEXT_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sl_upper": str.upper,
     "sl_lower": str.lower,
-    "sl_initcap": lambda text: re.sub(r"[^\W_]+", lambda found: found[0].capitalize(), text),
+    "sl_initcap": _initcap,
     "sl_replace": str.replace,
-    "sl_locate": lambda part, text, start=1: text.find(part, max(start - 1, 0)) + 1,
+    "sl_locate": _locate,
     "sl_substring": _substring,
-    "sl_right": lambda text, count: text[-count:] if count > 0 else "",
+    "sl_right": _right,
     "sl_pad": _pad,
-    "sl_repeat": lambda text, count: text * max(count, 0),
-    "sl_reverse": lambda text: text[::-1],
+    "sl_repeat": _repeat,
+    "sl_reverse": _reverse,
     "sl_split_index": _split_index,
     "sl_regexp": _regexp,
     "sl_regexp_extract": _regexp_extract,
     "sl_regexp_replace": _regexp_replace,
-    "sl_ends_with": lambda text, end: int(text.endswith(end)),
-    "sl_ascii": lambda text: ord(text[0]) if text else 0,
-    "sl_digest": lambda text, name: hashlib.new(name, text.encode()).hexdigest(),
+    "sl_ends_with": _ends_with,
+    "sl_ascii": _ascii,
+    "sl_digest": _digest,
     "sl_like": _like,
     "sl_text": _text,
     "sl_parse_temporal": _guarded(_parse_temporal),
@@ -457,7 +415,7 @@ TEXT_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sl_floor_date": _guarded(_floor_date),
     "sl_date_format": _guarded(_date_format),
     "sl_parse_pattern": _guarded(_parse_pattern),
-    "sl_json_value": _json_value,
-    "sl_json_query": _json_query,
-    "sl_json_exists": lambda text, path: int(_find(text, path) is not _MISSING),
+    "sl_json_value": json_value,
+    "sl_json_query": json_query,
+    "sl_json_exists": json_exists,
 }
