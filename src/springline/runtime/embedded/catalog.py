@@ -17,7 +17,7 @@ import apsw
 from springline.core.position import Tick
 from springline.core.schema import TableSchema
 from springline.core.types import render
-from springline.errors import ConfigurationError, SpringlineError, SqlError
+from springline.errors import ConfigurationError, SqlError
 from springline.runtime.base import RelationChange
 from springline.runtime.embedded.mirror import Key, Mirror
 from springline.runtime.embedded.reshape import reshape_statements
@@ -172,23 +172,35 @@ class Relations:
         schemas = {name: one.schema for name, one in self.relations.items() if one.kind == "table"}
         self.views_in_order = []
         for program in self._compile_all(schemas):
-            installed = self.relations.get(program.name)
-            view = View(self._connection, program)
-            rebuilt_input = any(name in built for name in program.inputs)
-            if (
-                installed is None
-                or installed.program != fingerprint(program)
-                or installed.state == "stopped"
-                or rebuilt_input
-            ):
-                self._drop_view(program.name)
-                self._build(view, tick)
-                built.append(program.name)
-            else:
-                view.attach()
-            self.views_in_order.append(view)
+            if (view := self._installed(program, tick, built)) is not None:
+                self.views_in_order.append(view)
         self._index_readers()
         return built
+
+    def _installed(self, program: ViewProgram, tick: Tick, built: list[str]) -> View | None:
+        """One view, attached as it is or built anew; None where it cannot be: it is stopped, and its name not among the built."""
+        name, known = program.name, self.relations.get(program.name)
+        if stopped := [one for one in program.inputs if self.relations[one].state == "stopped"]:
+            self._drop_view(name)
+            self._write_stopped(
+                name, f"View {name!r} is stopped: view {stopped[0]!r}, which it reads, is stopped."
+            )
+            return None
+        view = View(self._connection, program)
+        is_same = known is not None and known.state != "stopped" and known.program == fingerprint(program)
+        if is_same and not any(one in built for one in program.inputs):
+            view.attach()
+            return view
+        self._drop_view(name)
+        try:
+            # A savepoint: a view whose key the rows violate takes what it made with it, and the others are built.
+            with self._connection:
+                self._build(view, tick)
+        except ViewFailed as failure:
+            self._write_stopped(name, str(failure))
+            return None
+        built.append(name)
+        return view
 
     def stop_view(self, failure: ViewFailed) -> None:
         """Stops a view that cannot be maintained, and every view that reads it."""
@@ -250,10 +262,11 @@ class Relations:
             definition = self._definitions[name]
             try:
                 view = View(self._connection, self._compile(definition, self.schemas()))
-                self._build(view, tick)
+                with self._connection:
+                    self._build(view, tick)
                 self.views_in_order.append(view)
             except (SqlError, ViewFailed) as error:
-                self._write_stopped(definition, error)
+                self._write_stopped(name, str(error))
         self._index_readers()
 
     def _downstream(self, relation: str) -> list[str]:
@@ -275,11 +288,9 @@ class Relations:
     def _mark_stopped(self, name: str, reason: str) -> None:
         self._set_state(name, "stopped", reason)
 
-    def _write_stopped(self, definition: ViewDefinition, error: SpringlineError) -> None:
-        empty = TableSchema(definition.name, ())
-        write_relation(
-            self._connection, Relation(definition.name, "view", empty, "stopped", error=str(error))
-        )
+    def _write_stopped(self, name: str, reason: str) -> None:
+        empty = TableSchema(name, ())
+        write_relation(self._connection, Relation(name, "view", empty, "stopped", error=reason))
         self.relations = read_relations(self._connection)
 
     # -- memory ----------------------------------------------------------------------------------------------------
