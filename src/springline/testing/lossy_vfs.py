@@ -109,6 +109,10 @@ class LossyDisk:
         with self.lock:
             self._room = None
 
+    @property
+    def is_full(self) -> bool:
+        return self._room is not None
+
     def unsynced_bytes(self) -> int:
         """An upper bound of what a crash would lose now."""
         with self.lock:
@@ -234,12 +238,13 @@ class _LossyFile(apsw.VFSFile):
 
     def xLock(self, level: int) -> None:
         # A connection that is being closed tries to lock the file for a last checkpoint, and does without where it is busy.
-        if self._disk.is_dead:
-            raise apsw.BusyError("the power is off")
+        # Where the checkpoint itself failed, SQLite would ignore that, but apsw would raise it.
+        is_closing = level >= apsw.SQLITE_LOCK_EXCLUSIVE and os.path.exists(self._path + "-wal")
+        if self._disk.is_dead or (is_closing and self._disk.is_full):
+            raise apsw.BusyError("the power is off, or the disk full")
         try:
             super().xLock(level)
         except apsw.IOError as error:
-            # So does one that may only read, which the system refuses.
             raise apsw.BusyError("a file that may only be read cannot be locked") from error
 
     def xSync(self, flags: int) -> None:
