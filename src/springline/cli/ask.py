@@ -22,7 +22,6 @@ from springline.cli.output import (
     pieces,
     plain_text,
     print_json,
-    shorten,
     shown,
     terminal_width,
     width,
@@ -99,6 +98,7 @@ class StreamWriter:
         self._cells = cells
         self._column = 0
         self._held = ""
+        self._space = ""
         self.is_empty = True
 
     def write(self, text: str) -> None:
@@ -108,7 +108,7 @@ class StreamWriter:
             if index:
                 self._put(self._held)
                 click.echo()
-                self._column = 0
+                self._column, self._space = 0, ""
             *whole, self._held = [*pieces(line)] or [""]
             for piece in whole:
                 self._put(piece)
@@ -122,13 +122,18 @@ class StreamWriter:
         click.echo()
 
     def _put(self, piece: str) -> None:
-        if self._column and self._column + width(piece.rstrip()) > self._cells:
+        word = piece.rstrip(" ")
+        if self._column and self._column + len(self._space) + width(word) > self._cells:
             click.echo()
             self._column = 0
+        # A space is printed only before what follows it on the same line: at the last cell the terminal would break the line.
         if self._column == 0:
-            piece = piece.lstrip(" ")
-        click.echo(piece, nl=False)
-        self._column += width(piece)
+            word, self._space = word.lstrip(" "), ""
+        if word:
+            click.echo(self._space + word, nl=False)
+            self._column += len(self._space) + width(word)
+            self._space = ""
+        self._space += " " * (len(piece) - len(piece.rstrip(" ")))
 
 
 def _print_evidence(answer: Mapping[str, Any]) -> None:
@@ -141,15 +146,15 @@ def _print_evidence(answer: Mapping[str, Any]) -> None:
     cells = terminal_width() if is_terminal() else None
     heads = [citation_line(citation) for citation in citations]
     widest = max((width(title) for title, _ in heads), default=0)
+    longest = max((width(facts) for _, facts in heads), default=0)
+    is_narrow = cells is not None and 5 + widest + 2 + longest > cells
     for citation, (title, facts) in zip(citations, heads, strict=True):
-        room = (
-            widest
-            if cells is None
-            else min(widest, max(20, cells - 7 - max(width(facts) for _, facts in heads)))
-        )
         mark = click.style(f"[{citation['id']}]".rjust(4), fg="cyan")
-        padded = shorten(title, room) + " " * (room - width(shorten(title, room)))
-        click.echo(f"{mark} {padded}  {click.style(facts, dim=True)}")
+        told = click.style(facts, dim=True)
+        if is_narrow:
+            click.echo(f"{mark} {title}\n     {told}")
+        else:
+            click.echo(f"{mark} {title}{' ' * (widest - width(title))}  {told}")
     click.echo()
     for line in _closing(answer):
         for part in wrapped(line, cells) if cells else [line]:

@@ -79,6 +79,27 @@ class Table:
             for row in cells
         ]
 
+    def fits(self, available: int, narrowest: int) -> bool:
+        """Whether the table needs no more than ``available`` cells when its flexible columns have ``narrowest`` at least."""
+        cells = [[_one_line(cell) for cell in row] for row in (self.headings, *self.rows)]
+        widths = [max(width(row[index]) for row in cells) for index in range(len(self.headings))]
+        for index in self.flexible:
+            widths[index] = min(widths[index], max(narrowest, width(cells[0][index])))
+        return sum(widths) + 2 * (len(widths) - 1) <= available
+
+    def records(self) -> list[str]:
+        """Each row as lines of heading and value, with an empty line between two rows: for more columns than a terminal has room
+        for."""
+        widest = max(map(width, self.headings), default=0)
+        lines: list[str] = []
+        for row in self.rows:
+            lines += [""] if lines else []
+            pairs = zip(self.headings, row, strict=True)
+            lines += [
+                f"{name}{' ' * (widest - width(name))}  {_one_line(cell)}".rstrip() for name, cell in pairs
+            ]
+        return lines
+
     def _cell(self, cell: str, index: int, widths: Sequence[int]) -> str:
         shown = shorten(cell, widths[index])
         padding = " " * (widths[index] - width(shown))

@@ -9,10 +9,13 @@ import click
 
 from springline.cli import client, offline
 from springline.cli.options import freshness, on_miss_option, require_option, url_option, with_settings
-from springline.cli.output import Table, age, csv_text, print_json, shown
+from springline.cli.output import Table, age, csv_text, is_terminal, print_json, shown, terminal_width
 from springline.errors import ConfigurationError
 from springline.settings import Settings
 from springline.storage import DataFolder
+
+NARROWEST: Final = 16
+"""Where a column of a wide table would have fewer cells, its rows are printed one value a line."""
 
 NUMERIC: Final = ("SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL")
 
@@ -94,7 +97,11 @@ def print_result(found: Mapping[str, Any], form: str) -> None:
         widest_first = sorted(
             range(len(names)), key=lambda index: -max((len(shown(row[index])) for row in rows), default=0)
         )
-        Table(names, [[shown(value) for value in row] for row in rows], right, widest_first).print()
+        table = Table(names, [[shown(value) for value in row] for row in rows], right, widest_first)
+        if is_terminal() and not table.fits(terminal_width(), NARROWEST):
+            click.echo("\n".join(table.records()))
+        else:
+            table.print()
         ages = found["snapshot"]["ages"]
         old = "".join(f" · {name} as of {age(one['age_ms'])} ago" for name, one in ages.items())
         count = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
