@@ -32,11 +32,12 @@ CONTROL = frozenset((Operation.SCHEMA.value, Operation.LOAD.value, Operation.DRO
 class Cause:
     """Which source transaction a change came with; what work rows and feeds carry.
 
-    ``before_position``: how far the source was applied before it; None if this is its first.
+    ``before_position``: how far the source was applied before it; None if this is its first. ``position``: how far with it.
     """
 
     source: str
     before_position: str | None
+    position: str | None
     committed_at_us: int
     log_sequence: int
 
@@ -148,7 +149,11 @@ class Engine:
         logged = part.transactions[-1]
         known = applied.get(logged.source) or self.resume.applied.get(logged.source)
         cause = Cause(
-            logged.source, known.position if known else None, logged.committed_at_us, logged.sequence
+            logged.source,
+            known.position if known else None,
+            position_to_text(logged.position),
+            logged.committed_at_us,
+            logged.sequence,
         )
         changes: dict[str, TableChanges] = {}
         tables = self._relations.mirrors

@@ -103,7 +103,7 @@ def rebuilt(
             )
             base.create(connection)
             base.rebuild(
-                connection, Tick(engine.resume.tick), Cause(definition.relation, None, 0, log_sequence)
+                connection, Tick(engine.resume.tick), Cause(definition.relation, None, None, 0, log_sequence)
             )
             drain(connection, engine, base, lambda one, passages: embed_missing(one.embedder, passages, memo))
         freshness = Freshness("none", True, 0.0, PositionVector(), time.time_ns() // 1_000)

@@ -176,7 +176,9 @@ class EmbeddedRuntime:
                 knowledge.create(connection)
                 if installed.get(definition.name) != fingerprint:
                     source = definition.relation.split(".")[0]
-                    cause = Cause(source, None, time.time_ns() // 1_000, resume.log_sequence)
+                    applied = resume.applied.get(source)
+                    position = applied.position if applied else None
+                    cause = Cause(source, None, position, time.time_ns() // 1_000, resume.log_sequence)
                     knowledge.rebuild(connection, resume.tick, cause)
                     connection.execute(
                         "INSERT OR REPLACE INTO _knowledge VALUES (?, ?)", (definition.name, fingerprint)

@@ -14,6 +14,7 @@ from springline.core.schema import TableSchema
 from springline.core.types import STRING, Stored, store
 from springline.errors import NotFound, SqlError
 from springline.runtime.base import Freshness, QueryResult, SourceAge
+from springline.runtime.embedded.recorder import SOURCE as OWN_SOURCE
 from springline.runtime.embedded.state import Relation, read_relations, read_resume
 from springline.runtime.embedded.tables import key_names, quote
 from springline.sql.program import QueryProgram
@@ -106,6 +107,8 @@ class EmbeddedSnapshot:
         for source, progress in self._progress.items():
             covered = self.freshness.require == "now" and source not in self.freshness.missing
             as_of_us = self.freshness.asked_at_us if covered else progress.committed_at_us
+            if source == OWN_SOURCE:
+                as_of_us = self.taken_at_us  # Nobody else writes these tables.
             loading = tuple(
                 name
                 for name, one in self.relations.items()
