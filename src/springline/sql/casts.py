@@ -137,7 +137,7 @@ def _converted(operand: Typed, target: SqlType, reason: str) -> Typed | None:
     if source == target:
         return operand
     if source == NULL:
-        return Typed("NULL", target, True, constant=True)
+        return _untyped(operand, target, reason)
     if target == STRING:
         return _to_string(operand)
     if source == STRING:
@@ -152,6 +152,17 @@ def _converted(operand: Typed, target: SqlType, reason: str) -> Typed | None:
     if source.is_temporal and target.is_temporal:
         return _between_temporals(operand, target)
     return None
+
+
+def _untyped(operand: Typed, target: SqlType, reason: str) -> Typed:
+    """A bare NULL, or a parameter of unknown type."""
+    if not operand.parameter:
+        return Typed("NULL", target, True, constant=True)
+    if target == STRING:
+        return derived(f"CAST({operand.sql} AS TEXT)", STRING, [operand])
+    return derived(
+        f"sl_parse({operand.sql}, {literal_text(str(target))}, {literal_text(reason)})", target, [operand]
+    )
 
 
 def _to_string(operand: Typed) -> Typed | None:

@@ -21,6 +21,7 @@ from sqlglot.tokenizer_core import TokenType
 from springline.errors import SqlError
 
 _OWN_SYNTAX = ("CAST", "TRY_CAST", "CEIL", "FLOOR", "EXTRACT", "TRIM", "POSITION", "SUBSTRING", "OVERLAY")
+_BASE: Any = parser.Parser
 _FOREIGN_TOKENS = (
     "<=>",
     "::",
@@ -72,7 +73,7 @@ class Flink(Dialect):
         FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
         NO_PAREN_FUNCTIONS: ClassVar[dict[TokenType, Any]] = {}
         FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
-            name: parser.Parser.FUNCTION_PARSERS[name] for name in _OWN_SYNTAX
+            name: _BASE.FUNCTION_PARSERS[name] for name in _OWN_SYNTAX
         } | {
             "JSON_VALUE": _parse_json_value,
         }

@@ -6,7 +6,7 @@ import json
 import re
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 _STEP = re.compile(
     r"\.(?P<name>[A-Za-z_$][\w$]*)|\[(?:'(?P<quoted>[^']*)'|\"(?P<double>[^\"]*)\"|(?P<index>\d+))\]|\.\"(?P<dotted>[^\"]*)\""
@@ -55,13 +55,15 @@ def _find(text: str, path: str) -> Any:
     except ValueError:
         return _MISSING
     for step in steps:
-        try:
-            value = value[step] if isinstance(value, list if isinstance(step, int) else dict) else _MISSING
-        except (IndexError, KeyError):
-            return _MISSING
-        if value is _MISSING:
-            return _MISSING
+        value = _step(value, step)
     return value
+
+
+def _step(value: Any, step: str | int) -> Any:
+    if isinstance(step, int):
+        items = cast("list[Any]", value) if isinstance(value, list) else []
+        return items[step] if step < len(items) else _MISSING
+    return cast("dict[str, Any]", value).get(step, _MISSING) if isinstance(value, dict) else _MISSING
 
 
 def json_value(text: str, path: str) -> str | None:

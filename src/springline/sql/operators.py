@@ -17,6 +17,7 @@ from springline.sql.typed import (
     INTERVAL_MONTHS,
     NULL,
     Typed,
+    adopt,
     as_decimal,
     as_double,
     as_wide,
@@ -28,6 +29,7 @@ from springline.sql.typed import (
     exact_operand,
     is_wide,
     literal_text,
+    null_of,
     report,
     rescaled,
 )
@@ -63,7 +65,9 @@ def comparable(where: Text, node: Tree, operands: list[Typed]) -> list[Typed]:
     if any(one.is_temporal for one in types):
         operands = [_temporal_text(where, node, one, types) for one in operands]
         types = [one.type for one in operands]
-    if len({one for one in types if one != NULL}) <= 1:
+    known = [one for one in types if one != NULL]
+    if len(set(known)) <= 1:
+        operands = [adopt(one, known[0]) if known and one.type == NULL else one for one in operands]
         return [_comparison_key(one) for one in operands]
     target = common_type(types)
     if target is None:
@@ -167,9 +171,11 @@ def arithmetic(where: Text, node: Tree, operator: str, left: Typed, right: Typed
                 f"{operator} wants numbers, not {describe(operand.type)}.",
                 "Use || to join strings, or CAST to a number." if operand.type == STRING else None,
             )
-    if left.type == NULL or right.type == NULL:
-        other = right.type if left.type == NULL else left.type
-        return derived("NULL", other, [left, right], nullable=True)
+    if left.type == NULL and right.type == NULL:
+        return null_of(NULL)
+    left, right = (
+        adopt(one, other.type) if one.type == NULL else one for one, other in ((left, right), (right, left))
+    )
     if "DOUBLE" in (left.type.name, right.type.name) or "FLOAT" in (left.type.name, right.type.name):
         function = _DOUBLE_FUNCTIONS[operator]
         return derived(f"{function}({as_double(left)}, {as_double(right)})", DOUBLE, [left, right])

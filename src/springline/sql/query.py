@@ -256,7 +256,8 @@ class Translator:
 
     def _whole(self, node: Tree, checker: Checker) -> str:
         typed = checker.check(node)
-        if not typed.type.is_integer or not (typed.constant or typed.parameter):
+        whole = typed.type.is_integer or (typed.parameter and typed.type == NULL)
+        if not whole or not (typed.constant or typed.parameter):
             raise self.where.error(node, "LIMIT and OFFSET take a whole number or a :parameter.")
         return typed.sql
 

@@ -17,6 +17,7 @@ from springline.sql.operators import arithmetic, compare, divided_half_up
 from springline.sql.typed import (
     NULL,
     Typed,
+    adopt,
     as_double,
     coerce,
     common_type,
@@ -24,7 +25,6 @@ from springline.sql.typed import (
     describe,
     exact_operand,
     is_wide,
-    null_of,
 )
 
 
@@ -133,7 +133,7 @@ def _from_table(where: Text, node: Tree, name: str, function: Function, argument
 def _argument(where: Text, node: Tree, name: str, index: int, word: str, argument: Typed) -> Typed:
     kind = argument.type
     if kind == NULL:
-        return null_of({"string": STRING, "integer": INT, "double": DOUBLE}[word])
+        return adopt(argument, {"string": STRING, "integer": INT, "double": DOUBLE}[word])
     if word == "string" and kind == STRING:
         return argument
     if word == "integer" and kind.is_integer:

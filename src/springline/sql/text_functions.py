@@ -32,6 +32,8 @@ def parse_value(value: Stored, type_: SqlType) -> Stored:
             return "NaN" if math.isnan(number) else number
         if type_.name == "DECIMAL":
             return _decimal(value, type_)
+        if type_.is_temporal and isinstance(value, int):
+            return value
         text = str(value).strip()
         if type_.name == "BOOLEAN":
             lowered = text.lower()

@@ -89,9 +89,11 @@ def null_of(type_: SqlType) -> Typed:
     return Typed("NULL", type_, True, constant=True)
 
 
-def with_type(typed: Typed, type_: SqlType) -> Typed:
-    """A bare NULL gets a type."""
-    return replace(typed, type=type_) if typed.type == NULL else typed
+def adopt(typed: Typed, type_: SqlType) -> Typed:
+    """A bare NULL, or a parameter whose type is not known, takes the type that its place asks for."""
+    if not typed.parameter or not (type_.is_temporal or type_.name == "DECIMAL"):
+        return replace(typed, type=type_)
+    return Typed(f"sl_parse({typed.raw}, {literal_text(str(type_))}, '')", type_, True, parameter=True)
 
 
 def as_decimal(type_: SqlType) -> SqlType | None:
@@ -197,7 +199,7 @@ def coerce(typed: Typed, target: SqlType) -> Typed | None:
     if source == target:
         return typed
     if source == NULL:
-        return replace(typed, type=target)
+        return adopt(typed, target)
     sql: str | None = None
     unchecked: str | None = None
     if target.name in ("DOUBLE", "FLOAT") and source.is_numeric:
