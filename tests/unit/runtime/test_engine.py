@@ -21,7 +21,9 @@ from springline.runtime.embedded.state import STATE_FORMAT, Resume, check_resume
 from springline.storage import open_file
 
 ITEMS = TableSchema(
-    "shop.items", (Column("id", BIGINT, False, 1), Column("name", STRING, True, 2), Column("n", INT, True, 3)), ("id",)
+    "shop.items",
+    (Column("id", BIGINT, False, 1), Column("name", STRING, True, 2), Column("n", INT, True, 3)),
+    ("id",),
 )
 
 
@@ -37,7 +39,9 @@ class Shop:
         self.log = SqliteLog(folder / "log.db")
         self.writer: SqliteCaptureWriter = self.log.open_writer("shop")
         self.connection = open_file(folder / "state.db", STATE_FORMAT)
-        self.engine = Engine(self.connection, Relations(self.connection, no_views), read_resume(self.connection))
+        self.engine = Engine(
+            self.connection, Relations(self.connection, no_views), read_resume(self.connection)
+        )
         self.lsn = 0
 
     def send(self, entries: Sequence[Entry], *, fragments: int = 1) -> None:
@@ -179,7 +183,9 @@ def test_an_update_without_its_large_values_for_an_unknown_row_is_a_dead_letter(
     shop.send([row("u", 8, UNCHANGED, 1)])
     shop.tick()
     assert shop.rows() == []
-    assert shop.connection.execute("SELECT what, name, key FROM _dead_letters").fetchall() == [("row", ITEMS.name, "8")]
+    assert shop.connection.execute("SELECT what, name, key FROM _dead_letters").fetchall() == [
+        ("row", ITEMS.name, "8")
+    ]
 
 
 def test_a_table_without_a_key_holds_equal_rows(shop: Shop) -> None:

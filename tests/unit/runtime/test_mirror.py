@@ -12,7 +12,9 @@ from springline.core.schema import Column, TableSchema
 from springline.core.types import BIGINT, STRING
 from springline.runtime.embedded.mirror import TableChanges
 
-ITEMS = TableSchema("shop.items", (Column("id", BIGINT, False), Column("name", STRING), Column("note", STRING)), ("id",))
+ITEMS = TableSchema(
+    "shop.items", (Column("id", BIGINT, False), Column("name", STRING), Column("note", STRING)), ("id",)
+)
 BAG = TableSchema("shop.bag", (Column("a", BIGINT), Column("b", STRING)))
 
 STORED = {1: (1, "old", "a long text"), 2: (2, "two", None)}
@@ -62,7 +64,9 @@ def test_after_a_truncate_the_table_is_not_asked() -> None:
 
 
 def test_a_table_without_a_key_keeps_equal_rows_apart() -> None:
-    changes = fold([("c", None, [1, "x"]), ("c", None, [1, "x"]), ("d", [1, "x"], None), ("u", [1, "x"], [2, "y"])], BAG)
+    changes = fold(
+        [("c", None, [1, "x"]), ("c", None, [1, "x"]), ("d", [1, "x"], None), ("u", [1, "x"], [2, "y"])], BAG
+    )
     assert [(list(row), weight) for row, weight in changes.bag] == [
         ([1, "x"], 1),
         ([1, "x"], 1),

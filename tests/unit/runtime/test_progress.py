@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -36,16 +37,32 @@ def test_what_is_missing_at_the_deadline(now: Reached, complete: bool, missing: 
     assert progress.wait_for(REQUIRED, complete=complete, deadline_s=time.monotonic()) == missing
 
 
+def test_a_table_that_is_loading_is_missing_until_it_is_live() -> None:
+    progress = Progress()
+    now = reached(9, 90)
+    progress.publish(replace(now, loading=frozenset({"a.big"})))
+    assert progress.wait_for(REQUIRED, complete=False, deadline_s=time.monotonic()) == ("a",)
+    progress.publish(now)
+    assert progress.wait_for(REQUIRED, complete=False, deadline_s=time.monotonic()) == ()
+
+
 def test_a_source_that_was_never_applied_is_missing() -> None:
     assert Progress().wait_for(REQUIRED, complete=True, deadline_s=time.monotonic()) == ("a",)
 
 
 def test_it_ends_as_soon_as_everything_is_there() -> None:
     progress = Progress()
-    steps = [reached(4, 40), reached(5, 50, oldest_pending=45), reached(7, 70, oldest_pending=60), reached(7, 71)]
+    steps = [
+        reached(4, 40),
+        reached(5, 50, oldest_pending=45),
+        reached(7, 70, oldest_pending=60),
+        reached(7, 71),
+    ]
     results: list[tuple[str, ...]] = []
     waiting = threading.Thread(
-        target=lambda: results.append(progress.wait_for(REQUIRED, complete=True, deadline_s=time.monotonic() + 30))
+        target=lambda: results.append(
+            progress.wait_for(REQUIRED, complete=True, deadline_s=time.monotonic() + 30)
+        )
     )
     waiting.start()
     for step in steps:

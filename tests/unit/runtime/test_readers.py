@@ -75,7 +75,9 @@ def test_a_wal_beyond_its_limit_is_truncated_although_readers_come_and_go(path: 
     readers, writer = Readers(path), connect(path)
     writer.execute("PRAGMA wal_autocheckpoint=0")
     checkpointer = Checkpointer(path, readers, wal_limit_bytes=10_000)
-    writer.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) INSERT INTO t SELECT i FROM n")
+    writer.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) INSERT INTO t SELECT i FROM n"
+    )
     assert checkpointer.wal_bytes() > 10_000
     with readers.read() as connection:
         connection.execute("SELECT count(*) FROM t").fetchall()

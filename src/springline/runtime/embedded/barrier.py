@@ -33,9 +33,11 @@ class Barrier:
         missing = failed or self._progress.wait_for(required, complete=complete, deadline_s=deadline_s)
         waited_ms = (time.monotonic() - started) * 1_000
         if missing and on_miss == "refuse":
-            names = ", ".join(sorted(missing))
+            behind = f"behind: {', '.join(sorted(missing))}"
+            if loading := self._progress.reached.loading:
+                behind += f"; being loaded: {', '.join(sorted(loading))}"
             raise NotFresh(
-                f"The answer could not be brought up to date within {deadline_ms:g} ms; behind: {names}.",
+                f"The answer could not be brought up to date within {deadline_ms:g} ms; {behind}.",
                 hint="Try again, allow a longer deadline_ms, or accept ages with on_miss=state_age.",
             )
         return Freshness(

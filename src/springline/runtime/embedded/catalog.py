@@ -73,6 +73,12 @@ class Relations:
             name: relation.schema for name, relation in self.relations.items() if relation.state != "stopped"
         }
 
+    def loading(self) -> frozenset[str]:
+        """Tables whose snapshot is not complete."""
+        return frozenset(
+            name for name, one in self.relations.items() if one.kind == "table" and one.state == "loading"
+        )
+
     def is_loading(self, table: str) -> bool:
         return self.relations[table].state == "loading"
 

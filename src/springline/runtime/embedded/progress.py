@@ -22,6 +22,8 @@ class Reached:
     applied: PositionVector = field(default_factory=PositionVector)
     oldest_pending: int | None = None
     """Log sequence of the oldest change whose model work is pending."""
+    loading: frozenset[str] = frozenset()
+    """Tables of which a snapshot is not complete: rows may be missing, or be older than the positions say."""
 
 
 class Progress:
@@ -50,8 +52,8 @@ class Progress:
     def wait_for(
         self, required: Mapping[str, Position], *, complete: bool, deadline_s: float
     ) -> tuple[str, ...]:
-        """Waits until everything required is applied and, if ``complete``, the model work of these changes is done, or until the
-        monotonic ``deadline_s``. The sources that are missing then; empty when all is there."""
+        """Waits until everything required is applied, no table is loading and, if ``complete``, the model work of these changes is
+        done, or until the monotonic ``deadline_s``. The sources that are missing then; empty when all is there."""
         with self._changed:
             if not self._wait(lambda: self._reached.applied.covers(required), deadline_s):
                 return tuple(
@@ -59,6 +61,8 @@ class Progress:
                     for source, position in required.items()
                     if not self._reached.applied.covers({source: position})
                 )
+            if not self._wait(lambda: not self._reached.loading, deadline_s):
+                return tuple(sorted({table.split(".")[0] for table in self._reached.loading}))
             through = self._reached.log_sequence
             if complete and not self._wait(lambda: self._is_complete(through), deadline_s):
                 return tuple(required)

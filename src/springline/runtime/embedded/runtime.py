@@ -237,7 +237,9 @@ class EmbeddedRuntime:
         [(oldest,)] = self._connection.execute("SELECT min(log_sequence) FROM _work").fetchall()
         resume = outcome.resume
         self._touched.update(dict.fromkeys(outcome.touched, int(outcome.tick)))
-        self._progress.publish(Reached(resume.tick, resume.log_sequence, resume.vector(), oldest))
+        self._progress.publish(
+            Reached(resume.tick, resume.log_sequence, resume.vector(), oldest, self._relations.loading())
+        )
         self._notices.publish(
             TickNotice(
                 outcome.tick,
@@ -329,7 +331,9 @@ class EmbeddedRuntime:
         """The vectors that a knowledge base's embedder has made, by the hash of the passage."""
         model = self.knowledge[knowledge_base].embedder.model
         with self._readers.read() as connection:
-            return dict(connection.execute("SELECT hash, value FROM _memo WHERE model = ?", (model,)).fetchall())
+            return dict(
+                connection.execute("SELECT hash, value FROM _memo WHERE model = ?", (model,)).fetchall()
+            )
 
     def record(self, table: str, row: Sequence[Stored]) -> None:
         """Appends a row of one of Springline's own tables to the log. Durable when it returns."""
