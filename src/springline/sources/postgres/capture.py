@@ -72,8 +72,7 @@ class Session:
     def start(self, captures: Sequence[tuple[Capture, Shape]], stop: threading.Event) -> bool:
         """Prepares the database and begins to stream; False if ``stop`` was set before. ``captures``: the tables asked for,
         already examined."""
-        setup.ensure_publication(self._connector, self._control, self._publication, captures)
-        position = self._start_position(stop)
+        position = self._start_position(captures, stop)
         if position is None:
             return False
         self._replication = self._connector.replication()
@@ -143,14 +142,14 @@ class Session:
         saves, self._saves = self._saves, {}
         return saves
 
-    def on_pause(self) -> None:
+    def on_pause(self, *, is_between_transactions: bool) -> None:
         if self.reader.error is not None:
             raise self.reader.error
         now = time.monotonic()
         if now - self._looked_at >= LOOK_EVERY_S:
             self._looked_at = now
             self._look()
-        if self._reload:
+        if self._reload and is_between_transactions:
             with self._reload_lock:
                 wanted, self._reload = set(self._reload), []
             assert self.stream is not None
@@ -160,8 +159,11 @@ class Session:
 
     # How it is done.
 
-    def _start_position(self, stop: threading.Event) -> PostgresPosition | None:
-        """Where streaming goes on; the first time, where it begins, made durable before anything else. None: stopped."""
+    def _start_position(
+        self, captures: Sequence[tuple[Capture, Shape]], stop: threading.Event
+    ) -> PostgresPosition | None:
+        """Where streaming goes on; the first time, where it begins, made durable before anything else. The publication is set up
+        on the way: a slot sees only what was published when it began. None: stopped."""
         progress, position = self._writer.progress(), self._writer.position()
         now = setup.identity(self._connector)
         slot = setup.read_slot(self._control, self._slot_name)
@@ -170,9 +172,10 @@ class Session:
         setup.require_continuity(self._connector.source, self._slot_name, position, server, now, slot)
         saved_key: Any = progress.get(MASK_KEY)
         self._mask_key = bytes.fromhex(saved_key) if saved_key else secrets.token_bytes(32)
-        if position is not None:
-            assert slot is not None
+        if slot is not None:
             setup.require_usable(self._connector, slot, self._slot_name)
+        setup.ensure_publication(self._connector, self._control, self._publication, captures)
+        if position is not None:
             return position
         position = setup.ensure_slot(self._connector, self._control, self._slot_name, stop)
         if position is None:

@@ -15,6 +15,9 @@ from springline.sources.postgres.connection import Connection, Connector, quoted
 from springline.sources.postgres.permissions import permission_sql
 
 _RETAINED_WARNING_BYTES: Final = 1 << 30
+WAL_SENDERS: Final = "wal senders"
+"""Subject of the finding that goes away by itself when somebody disconnects."""
+
 _KINDS: Final = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
 
@@ -27,39 +30,36 @@ def examine(connector: Connector, captures: Sequence[Capture], slot: str, public
     except SourceError as error:
         return [Finding("error", "connection", error.message, error.hint)]
     try:
-        findings = [
-            Finding(
-                "ok", "connection", f"PostgreSQL {connection.server_version // 10000} at {connector.where}."
-            )
-        ]
+        version = connection.server_version // 10000
+        findings = [Finding("ok", "connection", f"PostgreSQL {version} at {connector.where}.")]
         try:
             require_version(connector, connection)
         except SourceError as error:
             return [*findings, Finding("error", "server", error.message, error.hint)]
-        findings += _server(connector, connection, slot)
         found = shapes_by_name(connection, [(capture.namespace, capture.table) for capture in captures])
         pairs: list[tuple[Capture, Shape]] = []
         for capture in captures:
             shape = found.get((capture.namespace, capture.table))
             if shape is None:
-                error = table_not_found(connector, connection, capture)
-                findings.append(Finding("error", capture.relation, error.message, error.hint))
+                missing = table_not_found(connector, connection, capture)
+                findings.append(Finding("error", capture.relation, missing.message, missing.hint))
             else:
                 pairs.append((capture, shape))
-        findings += examine_tables(connector, connection, pairs, publication)
-        findings += _slot(connection, slot)
-        return findings
+        return findings + examine_tables(connector, connection, pairs, slot, publication)
     except psycopg2.Error as error:
         raise connector.error(error) from error
     finally:
         connection.close()
 
 
-def require(connector: Connector, findings: Sequence[Finding]) -> None:
+def require(findings: Sequence[Finding]) -> None:
     """Raises the first error among findings."""
     for finding in findings:
         if finding.severity == "error":
-            raise SourceError(finding.message, hint=f"Run: {finding.fix}" if finding.fix else None)
+            fix = finding.fix
+            hint = f"Run: {fix}" if fix is not None and ";" in fix else fix
+            kind = SourceUnavailable if finding.subject == WAL_SENDERS else SourceError
+            raise kind(finding.message, hint=hint)
 
 
 def require_version(connector: Connector, connection: Connection) -> None:
@@ -82,49 +82,47 @@ def table_not_found(connector: Connector, connection: Connection, capture: Captu
 
 
 def examine_tables(
-    connector: Connector, connection: Connection, captures: Sequence[tuple[Capture, Shape]], publication: str
+    connector: Connector,
+    connection: Connection,
+    captures: Sequence[tuple[Capture, Shape]],
+    slot: str,
+    publication: str,
 ) -> list[Finding]:
-    findings: list[Finding] = []
+    """Server, role, tables, publication and slot, for tables that exist."""
+    findings = _server(connector, connection, slot)
     for capture, shape in captures:
-        problems = _table(connector, connection, capture, shape)
-        findings += problems or [
-            Finding(
-                "ok",
-                capture.relation,
-                f"Key ({', '.join(shape.key) or 'whole rows'}), about {shape.rows_estimated} rows.",
-            )
-        ]
+        key = ", ".join(shape.key) or "whole rows"
+        fine = Finding("ok", capture.relation, f"Key ({key}), about {shape.rows_estimated} rows.")
+        findings += _table(connector, connection, capture, shape) or [fine]
+    if captures:
+        findings.append(_publication(connector, connection, captures, publication))
+    return findings + _slot(connector, connection, slot)
+
+
+def _publication(
+    connector: Connector, connection: Connection, captures: Sequence[tuple[Capture, Shape]], name: str
+) -> Finding:
     version = connection.server_version
-    existing = setup.read_publication(connection, publication, version)
-    if existing is None or not setup.publication_fits(existing, captures, version):
-        statement = setup.publication_sql(publication, captures, version, exists=existing is not None)
-        owned = all(_owns(connection, shape) for _, shape in captures)
-        may = owned and _may_publish(connection, publication, exists=existing is not None)
-        state = "does not hold what is needed" if existing is not None else "does not exist"
-        findings.append(
-            Finding("ok", "publication", f"Publication {publication!r} {state} and will be set up.")
-            if may
-            else Finding(
-                "error",
-                "publication",
-                f"Publication {publication!r} {state}, and role {connector.user!r} may not set it up (it must own the tables).",
-                f"{statement};",
-            )
-        )
-    else:
-        findings.append(Finding("ok", "publication", f"Publication {publication!r} holds the tables."))
-    return findings
+    existing = setup.read_publication(connection, name, version)
+    if existing is not None and setup.publication_fits(existing, captures, version):
+        return Finding("ok", "publication", f"Publication {name!r} holds the tables.")
+    state = "does not hold what is needed" if existing is not None else "does not exist"
+    owned = all(_owns(connection, shape) for _, shape in captures)
+    if owned and _may_publish(connection, name, exists=existing is not None):
+        return Finding("ok", "publication", f"Publication {name!r} {state} and will be set up.")
+    return Finding(
+        "error",
+        "publication",
+        f"Publication {name!r} {state}, and role {connector.user!r} may not set it up (it must own the tables).",
+        setup.publication_sql(name, captures, version, exists=existing is not None) + ";",
+    )
 
 
 def _table(connector: Connector, connection: Connection, capture: Capture, shape: Shape) -> list[Finding]:
-    where = f"{quoted(shape.namespace)}.{quoted(shape.relation)}"
-    subject = capture.relation
+    subject, where = capture.relation, _quoted(shape)
     if shape.kind in _KINDS:
-        return [
-            Finding(
-                "error", subject, f"{where} is {_KINDS[shape.kind]}; only tables send their changes.", None
-            )
-        ]
+        message = f"{where} is {_KINDS[shape.kind]}; only tables send their changes."
+        return [Finding("error", subject, message, "Name the tables behind it, and make it a view here.")]
     found: list[Finding] = []
     if not shape.key and shape.replica_identity != "f":
         found.append(
@@ -135,25 +133,35 @@ def _table(connector: Connector, connection: Connection, capture: Capture, shape
                 f"ALTER TABLE {where} ADD PRIMARY KEY (…);  or, to send whole old rows:  ALTER TABLE {where} REPLICA IDENTITY FULL;",
             )
         )
+    found += _left_out(capture, shape)
+    found += _access(connector, connection, capture, shape)
+    if shape.generated and not found:
+        names = ", ".join(shape.generated)
+        message = f"Generated columns are not captured: {names}. Compute them in a view."
+        found.append(Finding("warning", subject, message))
+    return found
+
+
+def _left_out(capture: Capture, shape: Shape) -> list[Finding]:
+    """Columns that are excluded or masked and cannot be."""
+    found: list[Finding] = []
     names = {column.name for column in shape.columns}
     for option, columns in (("exclude", capture.exclude), ("mask", frozenset(capture.mask))):
         if unknown := sorted(columns - names):
+            message = f"{option} names column {unknown[0]!r}, which table {_quoted(shape)} does not have."
             found.append(
-                Finding(
-                    "error",
-                    subject,
-                    f"{option} names column {unknown[0]!r}, which table {where} does not have.",
-                )
+                Finding("error", capture.relation, message, f"Its columns are: {', '.join(sorted(names))}.")
             )
         if keys := sorted(columns & set(shape.key)):
-            found.append(
-                Finding(
-                    "error",
-                    subject,
-                    f"{option} names column {keys[0]!r}, which is part of the key of {where}: rows could not be told apart.",
-                )
-            )
-    [(may_read, security)] = rows(
+            message = f"{option} names column {keys[0]!r}, which is part of the key of {_quoted(shape)}: rows could not be told apart."
+            found.append(Finding("error", capture.relation, message, f"Take it out of {option}=."))
+    return found
+
+
+def _access(connector: Connector, connection: Connection, capture: Capture, shape: Shape) -> list[Finding]:
+    """What the role may not read, or would not see."""
+    found: list[Finding] = []
+    [(may_read, is_filtered)] = rows(
         connection,
         """SELECT has_table_privilege(c.oid, 'SELECT') OR NOT EXISTS (
                       SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -162,33 +170,18 @@ def _table(connector: Connector, connection: Connection, capture: Capture, shape
            FROM pg_class c WHERE c.oid = %s""",
         (sorted(capture.exclude), shape.oid),
     )
+    role, where = quoted(connector.user), _quoted(shape)
     if not may_read:
-        found.append(
-            Finding(
-                "error",
-                subject,
-                f"Role {connector.user!r} may not read table {where}.",
-                f"GRANT SELECT ON {where} TO {quoted(connector.user)};",
-            )
-        )
-    if security:
-        found.append(
-            Finding(
-                "error",
-                subject,
-                f"Row-level security hides rows of table {where} from role {connector.user!r}, but its changes would all arrive.",
-                f"ALTER ROLE {quoted(connector.user)} BYPASSRLS;",
-            )
-        )
-    if shape.generated and not found:
-        found.append(
-            Finding(
-                "warning",
-                subject,
-                f"Generated columns are not captured: {', '.join(shape.generated)}. Compute them in a view.",
-            )
-        )
+        message = f"Role {connector.user!r} may not read table {where}."
+        found.append(Finding("error", capture.relation, message, f"GRANT SELECT ON {where} TO {role};"))
+    if is_filtered:
+        message = f"Row-level security hides rows of table {where} from role {connector.user!r}, but its changes would all arrive."
+        found.append(Finding("error", capture.relation, message, f"ALTER ROLE {role} BYPASSRLS;"))
     return found
+
+
+def _quoted(shape: Shape) -> str:
+    return f"{quoted(shape.namespace)}.{quoted(shape.relation)}"
 
 
 def _owns(connection: Connection, shape: Shape) -> bool:
@@ -251,7 +244,7 @@ def _server(connector: Connector, connection: Connection, slot: str) -> list[Fin
         found.append(
             Finding(
                 "error",
-                "server",
+                WAL_SENDERS,
                 f"No WAL sender is free ({sending} of {senders} are taken).",
                 f"ALTER SYSTEM SET max_wal_senders = {senders + 10};  -- then restart the server",
             )
@@ -283,19 +276,12 @@ def _is_member(connection: Connection, role: str) -> bool:
     return bool(member)
 
 
-def _slot(connection: Connection, name: str) -> list[Finding]:
+def _slot(connector: Connector, connection: Connection, name: str) -> list[Finding]:
     slot = setup.read_slot(connection, name)
     if slot is None:
         return [Finding("ok", "slot", f"Slot {name!r} does not exist and will be made.")]
-    if slot.plugin != "pgoutput":
-        return [
-            Finding(
-                "error",
-                "slot",
-                f"Slot {name!r} belongs to something else (plugin {slot.plugin!r}).",
-                "slot='another_name'",
-            )
-        ]
+    if (foreign := setup.foreign_slot(connector, slot, name)) is not None:
+        return [Finding("error", "slot", foreign.message, foreign.hint)]
     if slot.wal_status == "lost":
         return [
             Finding(

@@ -6,6 +6,8 @@ is never shown: neither in ``repr`` nor in an error.
 
 from __future__ import annotations
 
+import getpass
+import os
 import select
 import threading
 import time
@@ -113,7 +115,7 @@ class Connector:
 
     @property
     def user(self) -> str:
-        return self._arguments.get("user", "springline")
+        return self._arguments.get("user") or os.environ.get("PGUSER") or getpass.getuser()
 
     def query(self) -> Connection:
         """An ordinary connection in autocommit mode. Raises SourceUnavailable or SourceError."""

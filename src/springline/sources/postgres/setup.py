@@ -147,13 +147,20 @@ def ensure_slot(
     return slot.confirmed
 
 
+def foreign_slot(connector: Connector, slot: Slot, name: str) -> SourceError | None:
+    """The error of a slot that was made for something else."""
+    if slot.plugin == "pgoutput" and slot.confirmed is not None:
+        return None
+    return SourceError(
+        f"Replication slot {name!r} of {connector.where} belongs to something else (plugin {slot.plugin or 'none'!r}).",
+        hint="Give the source another slot name (slot=…).",
+    )
+
+
 def require_usable(connector: Connector, slot: Slot, name: str) -> None:
     """Raises where the slot is not ours to use now."""
-    if slot.plugin != "pgoutput" or slot.confirmed is None:
-        raise SourceError(
-            f"Replication slot {name!r} of {connector.where} belongs to something else (plugin {slot.plugin or 'none'!r}).",
-            hint="Give the source another slot name (slot=…).",
-        )
+    if (foreign := foreign_slot(connector, slot, name)) is not None:
+        raise foreign
     if slot.active_pid is not None:
         by = f" ({slot.active_by})" if slot.active_by else ""
         raise SourceUnavailable(

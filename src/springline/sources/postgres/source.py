@@ -227,7 +227,7 @@ class PostgresSource:
         try:
             captures = self._found(connection, writer.progress())
             check.require(
-                self._connector, check.examine_tables(self._connector, connection, captures, self.publication)
+                check.examine_tables(self._connector, connection, captures, self.slot, self.publication)
             )
             return captures
         finally:

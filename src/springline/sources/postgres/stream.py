@@ -67,8 +67,9 @@ class Handler(Protocol):
         """What must become durable with the transaction that just ended."""
         ...
 
-    def on_pause(self) -> None:
-        """Called a few times a second at least, outside the decoding of a batch. May raise."""
+    def on_pause(self, *, is_between_transactions: bool) -> None:
+        """Called a few times a second at least, outside the decoding of a batch; only between transactions may it call
+        ``append_now``. May raise."""
         ...
 
 
@@ -128,16 +129,14 @@ class Stream:
             is_drained = self._read()
             if is_drained or self._must_commit():
                 self._commit()
+            self._handler.on_pause(is_between_transactions=self._transaction is None)
             if is_drained:
                 self._advance()
-                self._handler.on_pause()
                 select.select([self._cursor], [], [], _WAIT_S)
-            elif self._uncommitted_since is None:
-                self._handler.on_pause()
         self._commit()
 
     def append_now(self, entries: list[Entry]) -> None:
-        """Adds entries that no transaction of the source brought, at the current position."""
+        """Adds entries that no transaction of the source brought, at the current position. Only between transactions."""
         self._writer.append(
             Transaction(self._source, PostgresPosition(self.appended), time.time_ns() // 1_000, entries)
         )
