@@ -58,10 +58,12 @@ def command(settings: Settings, app: str | None, as_json: bool) -> int:
     else:
         print_findings(findings)
         warnings = sum(one.severity == "warning" for one in findings)
-        click.echo(
-            f"\n{errors} error{'' if errors == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}."
-        )
+        click.echo(f"\n{_counted(errors, 'error')}, {_counted(warnings, 'warning')}.")
     return DIFFERENT_STATUS if errors else 0
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def print_findings(findings: list[Finding]) -> None:
@@ -283,7 +285,7 @@ def _application(settings: Settings, target: str) -> Iterator[Finding]:
     yield Finding(
         "ok",
         "application",
-        f"{target}: {app.name!r} with {len(app.sources)} sources and {len(app.views)} views.",
+        f"{target}: {app.name!r} with {_counted(len(app.sources), 'source')} and {_counted(len(app.views), 'view')}.",
     )
     schemas: dict[str, TableSchema] = {}
     for source in app.sources.values():

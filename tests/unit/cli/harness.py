@@ -113,11 +113,6 @@ def epoch(folder: DataFolder) -> int:
         return int(found)
 
 
-def require_language() -> None:
-    """Skips a test that needs the SQL compiler where that cannot be imported."""
-    pytest.importorskip("springline.language", exc_type=ImportError)
-
-
 def assert_error(outcome: Outcome, status: int, *parts: str) -> None:
     """One clear error: its status, every part in the message, no traceback, nothing on standard output."""
     assert outcome.status == status, outcome

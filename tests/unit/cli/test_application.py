@@ -9,8 +9,6 @@ import pytest
 from springline.cli.application import load_app, split_target
 from springline.errors import ConfigurationError
 
-pytest.importorskip("springline.app", exc_type=ImportError)
-
 
 @pytest.mark.parametrize(
     ("target", "found"),

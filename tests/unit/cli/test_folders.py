@@ -12,7 +12,7 @@ import pytest
 
 from springline.log.sqlite import SqliteLog
 from springline.storage import DataFolder, connect
-from tests.unit.cli.harness import CommandLine, assert_error, epoch, make_folder, require_language
+from tests.unit.cli.harness import CommandLine, assert_error, epoch, make_folder
 
 CHANGES = [
     [("c", "crm.trips", None, [1, "New York", 3]), ("c", "crm.trips", None, [2, "大阪", None])],
@@ -70,8 +70,6 @@ def test_the_log_of_a_running_application_can_be_read(springline: CommandLine, f
 
 def test_no_log_no_state(springline: CommandLine, tmp_path: Path) -> None:
     for arguments in (("log",), ("backup", str(tmp_path / "b")), ("query", "SELECT 1"), ("receipts",)):
-        if arguments[0] in ("query", "receipts"):
-            require_language()
         assert_error(springline(*arguments, "--data", str(tmp_path / "absent")), 4, "absent", "--data")
 
 
@@ -156,7 +154,6 @@ def test_a_backup_whose_files_do_not_belong_together_is_refused(
 
 @pytest.mark.usefixtures("folder")
 def test_a_query_is_answered_from_the_files(springline: CommandLine) -> None:
-    require_language()
     outcome = springline("query", "SELECT city, seats FROM crm.trips")
     assert outcome.status == 0
     assert outcome.out.splitlines() == ["city      seats", "New York      2"]
@@ -227,7 +224,6 @@ def test_doctor_finds_files_that_do_not_belong_together(
 
 
 def test_doctor_looks_at_the_application(springline: CommandLine, tmp_path: Path) -> None:
-    require_language()
     (tmp_path / "app.py").write_text("""
 import springline as sl
 from springline.core.schema import Column, TableSchema

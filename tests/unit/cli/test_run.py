@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import pytest
 
-from tests.unit.cli.harness import CommandLine, assert_error, require_language
+from tests.unit.cli.harness import CommandLine, assert_error
 
 APP = """
 import springline as sl
@@ -36,7 +36,6 @@ app.view("by_city", "SELECT city, COUNT(*) AS trips FROM crm.trips GROUP BY city
 
 @pytest.fixture(autouse=True)
 def _application(tmp_path: Path) -> None:
-    require_language()
     (tmp_path / "app.py").write_text(APP)
 
 
