@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -107,6 +107,14 @@ class Observer:
             for writer, newest in rows:
                 self.seen[int(writer)].append((int(newest), now))
 
+    def wait_for(self, newest: Mapping[int, int], timeout_s: float = 60.0) -> None:
+        """Waits until the last commit of every writer was seen."""
+        deadline = time.monotonic() + timeout_s
+        while any(not self.seen[writer] or self.seen[writer][-1][0] < seq for writer, seq in newest.items()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"The view did not show {newest} within {timeout_s} s.")
+            time.sleep(0.01)
+
     def stop(self) -> None:
         self._stop.set()
         self._thread.join()
@@ -126,7 +134,7 @@ def measure_latency(running: Running, dsn: str, seconds: float) -> Latency:
     commits = [pipe[0].recv() for pipe in pipes]
     for writer in writers:
         writer.join()
-    time.sleep(0.5)
+    observer.wait_for({number: sent[-1][0] for number, sent in enumerate(commits)})
     observer.stop()
     samples: list[float] = []
     for number, sent in enumerate(commits):
@@ -221,7 +229,8 @@ def application(embedder: str) -> Iterator[tuple[Running, str, Path]]:
         try:
             with app.start(data=folder / "data") as running:
                 with running.runtime.read(require="now", deadline_ms=60_000):
-                    yield running, dsn, documents
+                    pass  # everything is loaded
+                yield running, dsn, documents
         finally:
             server.stop("immediate")
 

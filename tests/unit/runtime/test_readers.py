@@ -53,6 +53,38 @@ def test_a_reader_that_holds_its_snapshot_too_long_is_told(path: Path) -> None:
     readers.close()
 
 
+def test_a_snapshot_that_is_merely_held_too_long_ends_and_shows_nothing_newer(path: Path) -> None:
+    readers, writer = Readers(path, maximum_snapshot_age_s=0.0), connect(path)
+    with pytest.raises(SnapshotTooOld), readers.read() as connection:
+        assert connection.execute("SELECT count(*) FROM t").fetchall() == [(1,)]
+        writer.execute("INSERT INTO t VALUES (2)")
+        readers.expire()
+        connection.execute("SELECT count(*) FROM t").fetchall()
+    assert readers.open_count() == 0
+    with readers.read() as connection:
+        assert connection.execute("SELECT count(*) FROM t").fetchall() == [(2,)]
+    readers.close()
+    writer.close()
+
+
+def test_a_reader_that_stays_does_not_make_the_engine_wait_for_a_truncation(path: Path) -> None:
+    readers, writer = Readers(path), connect(path)
+    writer.execute("PRAGMA wal_autocheckpoint=0")
+    checkpointer = Checkpointer(path, readers, wal_limit_bytes=1)
+    with readers.read() as connection:
+        assert connection.execute("SELECT count(*) FROM t").fetchall() == [(1,)]
+        writer.execute("INSERT INTO t VALUES (2)")
+        checkpointer.run()
+        assert checkpointer.wal_bytes() > 0
+        writer.set_busy_timeout(0)
+        writer.execute("INSERT INTO t VALUES (3)")
+    checkpointer.run()
+    assert checkpointer.wal_bytes() == 0
+    checkpointer.close()
+    readers.close()
+    writer.close()
+
+
 def test_the_gate_holds_new_readers_back_until_the_others_are_gone(path: Path) -> None:
     readers = Readers(path)
     entered = threading.Event()

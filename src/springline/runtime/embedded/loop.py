@@ -104,9 +104,10 @@ class Loop:
         return [(logged, self._log.entries(logged)) for logged in self._log.read(after, 1)]
 
     def _pause_for(self, error: apsw.Error) -> None:
-        """A full disk is waited out: the tick was rolled back and its input is still in the log. Anything else is final."""
+        """A full disk, or a program that locks the file, is waited out: the tick was rolled back and its input is still in the log.
+        Anything else is final."""
         mapped = storage_error(error, "state.db")
-        if not isinstance(mapped, StorageFull):
+        if not isinstance(mapped, StorageFull) and not isinstance(error, apsw.BusyError):
             raise mapped from error
         self.error = mapped
         _logger.error("%s", mapped)

@@ -18,6 +18,10 @@ from springline.errors import SnapshotTooOld, StateError
 from springline.storage import connect
 
 
+TRUNCATE_PATIENCE_MS = 250
+"""How long a truncating checkpoint may wait for the engine's running tick."""
+
+
 class Readers:
     """A pool of read-only connections behind a gate. Thread-safe."""
 
@@ -49,7 +53,7 @@ class Readers:
         try:
             connection.execute("BEGIN")
             yield connection
-        except apsw.InterruptError as error:
+        except (apsw.InterruptError, apsw.ConnectionClosedError) as error:
             if connection in self._expired:
                 raise SnapshotTooOld(
                     f"This read took longer than {self._maximum_age_s:g} s, the longest that a snapshot may be held.",
@@ -60,13 +64,18 @@ class Readers:
             self._give_back(connection)
 
     def expire(self) -> None:
-        """Interrupts readers that hold their snapshot for too long; called by the maintenance thread."""
+        """Ends readers that hold their snapshot for too long; called by the maintenance thread. One that runs a statement is interrupted;
+        of one that merely holds its snapshot the connection is closed, so that its next statement cannot see another state."""
         now = time.monotonic()
         with self._changed:
             for connection, since in self._open.items():
-                if now - since > self._maximum_age_s and connection not in self._expired:
-                    self._expired.add(connection)
+                if now - since <= self._maximum_age_s:
+                    continue
+                self._expired.add(connection)
+                with contextlib.suppress(apsw.ConnectionClosedError):
                     connection.interrupt()
+                    with contextlib.suppress(apsw.ThreadingViolationError):
+                        connection.close()
 
     @contextlib.contextmanager
     def held_back(self, patience_s: float) -> Iterator[bool]:
@@ -130,6 +139,7 @@ class Checkpointer:
     ) -> None:
         self._wal = path.with_name(path.name + "-wal")
         self._connection = connect(path, vfs=vfs)
+        self._connection.set_busy_timeout(TRUNCATE_PATIENCE_MS)
         self._readers = readers
         self.wal_limit_bytes = wal_limit_bytes
 
@@ -144,8 +154,10 @@ class Checkpointer:
         with contextlib.suppress(apsw.BusyError):
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         if self.wal_bytes() > self.wal_limit_bytes:
-            with self._readers.held_back(patience_s=1.0), contextlib.suppress(apsw.BusyError):
-                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            with self._readers.held_back(patience_s=0.5) as is_empty, contextlib.suppress(apsw.BusyError):
+                # With a reader left it would wait for that one, and hold the engine back meanwhile.
+                if is_empty:
+                    self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def close(self) -> None:
         self._connection.close()
