@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from springline.context.knowledge import KnowledgeDefinition
-from springline.errors import SpringlineError
+from springline.errors import NotFresh, SpringlineError
 from springline.inference.hashing import HashingEmbedder
 from springline.language import LANGUAGE
 from springline.runtime.embedded.catalog import ViewDefinition
@@ -31,6 +31,8 @@ from springline.storage import DataFolder
 from springline.testing.crash import crash_at
 from tests.crash.declared import FOLDER, KNOWLEDGE, SOURCE, VIEWS
 from tests.crash.mutants import MUTANTS
+
+ASK_AGAIN_MS = 2_000
 
 
 def build(dsn: str, folder: Path, data: Path, *, vfs: str | None = None) -> EmbeddedRuntime:
@@ -50,15 +52,18 @@ def build(dsn: str, folder: Path, data: Path, *, vfs: str | None = None) -> Embe
 
 
 def catch_up(runtime: EmbeddedRuntime, deadline_ms: float) -> None:
-    """Returns when every table is loaded and everything committed before the call is applied. Raises NotFresh."""
+    """Returns when every table is loaded and everything committed before the call is applied. Raises NotFresh at the deadline, or
+    at once where a source has given up."""
     deadline = time.monotonic() + deadline_ms / 1_000
     while True:
         left_ms = max(1.0, (deadline - time.monotonic()) * 1_000)
-        with runtime.read(require="now", deadline_ms=left_ms) as snapshot:
-            loading = [name for age in snapshot.ages().values() for name in age.loading]
-        if not loading:
-            return
-        time.sleep(0.05)
+        try:
+            with runtime.read(require="now", deadline_ms=min(left_ms, ASK_AGAIN_MS)):
+                return
+        except NotFresh:
+            stopped = [one.error for one in runtime.status().sources.values() if one.state == "stopped"]
+            if stopped or time.monotonic() > deadline:
+                raise
 
 
 def answer(runtime: EmbeddedRuntime, command: str) -> str:

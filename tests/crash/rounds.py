@@ -7,7 +7,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -143,12 +143,14 @@ class Round:
         say: Callable[[str], None],
         *,
         mutant: str | None = None,
+        kinds: Mapping[str, int] = KINDS,
         check_every: int = 3,
     ) -> None:
         self._world = world
         self._tally = tally
         self._say = say
         self._mutant = mutant
+        self._kinds = kinds
         self._check_every = check_every
         self._running: Application | None = None
 
@@ -158,7 +160,11 @@ class Round:
         try:
             for number in range(1, kills + 1):
                 # The first is during the initial snapshot.
-                kind = "start" if number == 1 else chance.choices(list(KINDS), list(KINDS.values()))[0]
+                kind = (
+                    "start"
+                    if number == 1
+                    else chance.choices(list(self._kinds), list(self._kinds.values()))[0]
+                )
                 self._kill(kind, is_first=number == 1)
                 if (number % self._check_every == 0 or number == kills) and not self._check():
                     return

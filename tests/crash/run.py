@@ -12,13 +12,13 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from springline.testing.postgres import PostgresServer
 from tests.crash.mutants import MUTANTS
 from tests.crash.power import PowerRound
-from tests.crash.rounds import Round, Tally, World
+from tests.crash.rounds import KINDS, Round, Tally, World
 
 KILLS_A_ROUND = 12
 LOSSES_A_ROUND = 6
@@ -43,6 +43,8 @@ def crash(
     power_losses: int,
     seed: int,
     mutant: str | None = None,
+    kinds: Mapping[str, int] = KINDS,
+    check_every: int = 3,
     deadline: float = float("inf"),
     say: Callable[[str], None] = lambda _: None,
 ) -> Tally:
@@ -52,7 +54,7 @@ def crash(
     while tally.kills < kills and time.monotonic() < deadline and tally.is_clean():
         many = min(KILLS_A_ROUND, kills - tally.kills)
         with World(server, chance.getrandbits(32)) as world:
-            Round(world, tally, say, mutant=mutant).run(many, deadline)
+            Round(world, tally, say, mutant=mutant, kinds=kinds, check_every=check_every).run(many, deadline)
     while tally.power_losses < power_losses and time.monotonic() < deadline and tally.is_clean():
         many = min(LOSSES_A_ROUND, power_losses - tally.power_losses)
         with World(server, chance.getrandbits(32), rows=2_000) as world:
