@@ -668,3 +668,49 @@ def test_errors_of_kind(dsn: str) -> None:
     assert issubclass(SourceLost, SourceError)
     with pytest.raises(ConfigurationError, match="names no tables"):
         PostgresSource("crm", dsn, tables=[])
+
+
+def test_tables_that_inherit_are_tables_of_their_own(run: Run, cursor: Any) -> None:
+    cursor.execute(
+        """CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE child (PRIMARY KEY (id)) INHERITS (t);
+           INSERT INTO t VALUES (1); INSERT INTO child VALUES (2)"""
+    )
+    running = run(["t"])
+    running.settle()
+    cursor.execute("INSERT INTO t VALUES (3); INSERT INTO child VALUES (4)")
+    assert running.settle().table("crm.t") == [(1,), (3,)]
+
+
+def test_two_applications_on_one_database_do_not_see_each_others_tokens(run: Run, cursor: Any) -> None:
+    cursor.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    first, second = run(["t"]), run(["t"], slot="other", publication="other")
+    first.settle()
+    second.settle()
+    logged = len(second.log.transactions)
+    for _ in range(10):
+        first.source.current_position(5)
+    cursor.execute("INSERT INTO t VALUES (1)")
+    assert second.settle().table("crm.t") == [(1,)]
+    assert len(second.log.transactions) <= logged + 2
+
+
+def test_it_stops_while_the_server_waits(run: Run, cursor: Any, dsn: str) -> None:
+    """A slot is made only when the transactions that are open have ended."""
+    cursor.execute("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int)")
+    with contextlib.closing(psycopg2.connect(dsn)) as holding, holding.cursor() as own:
+        own.execute("INSERT INTO u VALUES (1)")
+        running = run(["t"])
+        time.sleep(0.5)
+        started = time.monotonic()
+        running.stop()
+        assert time.monotonic() - started < 1.5
+    running.start()
+    running.settle()
+    # And while a chunk waits for a lock.
+    with contextlib.closing(psycopg2.connect(dsn)) as holding, holding.cursor() as own:
+        own.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        running.source.request_reload()
+        time.sleep(0.5)
+        started = time.monotonic()
+        running.stop()
+        assert time.monotonic() - started < 1.5

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Final
 
 import psycopg2
 
 from springline.core.position import PostgresPosition
 from springline.errors import SourceUnavailable
 from springline.sources.postgres.connection import Connection, Connector, execute_by
-from springline.sources.postgres.reader import PREFIX
-
-# The token's own commit must reach the server's disk, since only then is it streamed; it need not wait for standbys.
-_SESSION: Final = "SET synchronous_commit = local"
-_EMIT: Final = f"SELECT pg_logical_emit_message(true, '{PREFIX}', '{{\"barrier\":\"\"}}')::text"
+from springline.sources.postgres.reader import LOCAL_COMMIT, token_sql
 
 
 class Barrier:
@@ -27,8 +22,9 @@ class Barrier:
     database. Callers that arrive while a token is under way cannot use it; they share the next one.
     """
 
-    def __init__(self, connector: Connector) -> None:
+    def __init__(self, connector: Connector, slot: str) -> None:
         self._connector = connector
+        self._statement = token_sql(slot, {"barrier": ""})
         self._connection: Connection | None = None
         self._changed = threading.Condition()
         self._started = 0
@@ -93,8 +89,8 @@ class Barrier:
                 try:
                     if self._connection is None:
                         self._connection = self._connector.asynchronous(deadline_s)
-                        execute_by(self._connection, _SESSION, deadline_s)
-                    row = execute_by(self._connection, _EMIT, deadline_s)
+                        execute_by(self._connection, LOCAL_COMMIT, deadline_s)
+                    row = execute_by(self._connection, self._statement, deadline_s)
                     assert row is not None
                     return PostgresPosition.from_text(str(row[0]))
                 except psycopg2.Error as error:

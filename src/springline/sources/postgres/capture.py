@@ -18,7 +18,7 @@ from springline.sources.postgres.catalog import Capture, Shape, fingerprints, sh
 from springline.sources.postgres.connection import Connection, Connector, rows
 from springline.sources.postgres.loader import Loader
 from springline.sources.postgres.pgoutput import Relation
-from springline.sources.postgres.reader import ChunkReader, emit
+from springline.sources.postgres.reader import LOCAL_COMMIT, ChunkReader, emit
 from springline.sources.postgres.snapshot import BagLoad, KeyedLoad
 from springline.sources.postgres.stream import Readers, Stream
 from springline.sources.postgres.tables import Evolution, Table, decide
@@ -59,7 +59,8 @@ class Session:
         self._slot_name = slot
         self._publication = publication
         self._control: Connection = connector.query()
-        self.reader = ChunkReader(connector)
+        rows(self._control, LOCAL_COMMIT)
+        self.reader = ChunkReader(connector, slot)
         self._loader = Loader(self.reader, chunk_rows)
         self._saves: dict[str, object | None] = {}
         self._looked_at = time.monotonic()
@@ -76,9 +77,11 @@ class Session:
         if position is None:
             return False
         self._replication = self._connector.replication()
-        self.stream = Stream(self._connector.source, self._replication, self._writer, self, position)
+        self.stream = Stream(
+            self._connector.source, self._slot_name, self._replication, self._writer, self, position
+        )
         self._adopt(captures)
-        self.stream.start(self._slot_name, self._publication)
+        self.stream.start(self._publication)
         return True
 
     def run(self, stop: threading.Event) -> None:
@@ -291,7 +294,7 @@ class Session:
         )
         if differs and not self._is_looking:
             self._is_looking = True
-            emit(self._control, {"look": self.reader.run_id})
+            emit(self._control, self._slot_name, {"look": self.reader.run_id})
         self.slot = setup.read_slot(self._control, self._slot_name)
         [(lsn,)] = rows(self._control, "SELECT pg_current_wal_lsn()::text")
         self.server_position = PostgresPosition.from_text(str(lsn)).lsn

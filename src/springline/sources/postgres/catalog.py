@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from springline.core.schema import Column, TableSchema
-from springline.sources.postgres.connection import Connection, rows
+from springline.sources.postgres.connection import Connection, quoted, rows
 from springline.sources.postgres.pgoutput import Relation
 from springline.sources.postgres.values import (
     Converter,
@@ -46,7 +46,7 @@ class ShapeColumn:
 class Shape:
     """A table at one moment, without the columns that replication never sends (generated ones).
 
-    ``key`` is what an old row is known by: the primary key, or the index that REPLICA IDENTITY names; empty for a table
+    ``kind`` is pg_class's relkind, or ``u`` for a table without WAL. ``key`` is what an old row is known by: the primary key, or the index that REPLICA IDENTITY names; empty for a table
     that has only REPLICA IDENTITY FULL. ``files`` changes when the table is rewritten (ALTER, VACUUM FULL, TRUNCATE),
     ``attributes`` when a column is altered.
     """
@@ -62,6 +62,14 @@ class Shape:
     attributes: str = ""
     rows_estimated: int = 0
     generated: tuple[str, ...] = ()
+    has_children: bool = False
+    """Other tables inherit from it; their rows are not its rows here."""
+
+    @property
+    def sql(self) -> str:
+        """The table as statements name it."""
+        name = f"{quoted(self.namespace)}.{quoted(self.relation)}"
+        return f"ONLY {name}" if self.has_children else name
 
     def to_json(self) -> dict[str, Any]:
         return msgspec.to_builtins(self, builtin_types=(bytes,))
@@ -123,7 +131,7 @@ class Capture:
 
 
 _TABLES = """
-SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relreplident::text,
+SELECT c.oid, n.nspname, c.relname, CASE c.relpersistence WHEN 'p' THEN c.relkind::text ELSE 'u' END, c.relreplident::text,
        coalesce((SELECT sum(greatest(l.reltuples, 0)) FROM pg_partition_tree(c.oid) p
                  JOIN pg_class l ON l.oid = p.relid WHERE p.isleaf), greatest(c.reltuples, 0))::bigint,
        coalesce((SELECT string_agg(l.relfilenode::text, ',' ORDER BY l.oid) FROM pg_partition_tree(c.oid) p
@@ -131,7 +139,8 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relreplident::text,
        (SELECT string_agg(a.attnum || ':' || a.xmin::text, ',' ORDER BY a.attnum)
         FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0),
        (SELECT i.indkey::text FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid
-        AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END LIMIT 1)
+        AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END LIMIT 1),
+       c.relhassubclass AND c.relkind = 'r'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND """
 
@@ -203,7 +212,7 @@ def _shapes(connection: Connection, condition: str, parameters: tuple[object, ..
 
 
 def _shape(table: Any, columns: list[Any], types: _Types) -> Shape:
-    oid, namespace, relation, kind, identity, estimated, files, attributes, key_numbers = table
+    oid, namespace, relation, kind, identity, estimated, files, attributes, key_numbers, children = table
     made = [_column(column, types) for column in columns if not column[7]]
     by_number = {column.number: column.name for column in made}
     numbers = [int(number) for number in (key_numbers or "").split()]
@@ -220,6 +229,7 @@ def _shape(table: Any, columns: list[Any], types: _Types) -> Shape:
         attributes or "",
         int(estimated or 0),
         tuple(column[2] for column in columns if column[7]),
+        bool(children),
     )
 
 

@@ -18,7 +18,7 @@ _RETAINED_WARNING_BYTES: Final = 1 << 30
 WAL_SENDERS: Final = "wal senders"
 """Subject of the finding that goes away by itself when somebody disconnects."""
 
-_KINDS: Final = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
+_KINDS: Final = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "u": "an unlogged table"}
 
 
 def examine(connector: Connector, captures: Sequence[Capture], slot: str, publication: str) -> list[Finding]:
@@ -163,12 +163,8 @@ def _access(connector: Connector, connection: Connection, capture: Capture, shap
     found: list[Finding] = []
     [(may_read, is_filtered)] = rows(
         connection,
-        """SELECT has_table_privilege(c.oid, 'SELECT') OR NOT EXISTS (
-                      SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-                      AND a.attname <> ALL(%s) AND NOT has_column_privilege(c.oid, a.attnum, 'SELECT')),
-                  row_security_active(c.oid)
-           FROM pg_class c WHERE c.oid = %s""",
-        (sorted(capture.exclude), shape.oid),
+        "SELECT has_table_privilege(%s::oid, 'SELECT'), row_security_active(%s::oid)",
+        (shape.oid, shape.oid),
     )
     role, where = quoted(connector.user), _quoted(shape)
     if not may_read:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import re
 import tempfile
@@ -24,6 +25,9 @@ from springline.sources.postgres.values import Converter
 
 PREFIX: Final = "springline"
 """Prefix of the logical messages that are ours."""
+
+LOCAL_COMMIT: Final = "SET synchronous_commit = local"
+"""A token must reach the server's own disk, since only then is it streamed; it need not wait for standbys."""
 
 SPOOLED_BATCH_ROWS: Final = 5_000
 _SPOOL_MEMORY_BYTES: Final = 8 << 20
@@ -90,17 +94,19 @@ class Spool:
 class ChunkReader:
     """The thread and its connection. ``submit`` and ``take`` are for the streaming thread."""
 
-    def __init__(self, connector: Connector) -> None:
+    def __init__(self, connector: Connector, slot: str) -> None:
         self.run_id = uuid.uuid4().hex[:12]
         self.error: SpringlineError | None = None
         self.waiting_for: tuple[str, ...] = ()
         """Virtual transaction ids that a load waits for; see ``snapshot.py``."""
         self._connector = connector
+        self._slot = slot
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._chunks: dict[str, Chunk] = {}
         self._writers: dict[int, set[str]] = {}
         self._count = 0
         self._stopped = threading.Event()
+        self._connection: Connection | None = None
         self._thread: threading.Thread | None = None
 
     def submit(self, job: Job) -> None:
@@ -116,19 +122,22 @@ class ChunkReader:
         return self._chunks.pop(token, None)
 
     def stop(self) -> None:
-        """Returns when the thread has ended, at most a few seconds later. Idempotent."""
+        """Returns when the thread has ended. Idempotent."""
         self._stopped.set()
         self._jobs.put(None)
-        if self._thread is not None:
+        if self._thread is not None and self._thread.is_alive():
+            if self._connection is not None:
+                with contextlib.suppress(psycopg2.Error):
+                    self._connection.cancel()
             self._thread.join(5.0)
 
     def _run(self) -> None:
-        connection: Connection | None = None
         try:
             while (job := self._jobs.get()) is not None and not self._stopped.is_set():
+                connection = self._connection
                 if connection is None:
-                    connection = self._connector.query()
-                    rows(connection, "SET synchronous_commit = local")
+                    connection = self._connection = self._connector.query()
+                    rows(connection, LOCAL_COMMIT)
                 if self._must_wait(connection, job):
                     self._jobs.put(job)
                     time.sleep(_PAUSE_S)
@@ -148,8 +157,8 @@ class ChunkReader:
                 f"The snapshot of source {self._connector.source!r} failed: {error!r}."
             )
         finally:
-            if connection is not None:
-                connection.close()
+            if self._connection is not None:
+                self._connection.close()
 
     def _must_wait(self, connection: Connection, job: Job) -> bool:
         """Whether a transaction that had written to the table when its load began is still open."""
@@ -167,13 +176,18 @@ class ChunkReader:
         self._count += 1
         token = f"{self.run_id}:{self._count}"
         self._chunks[token] = chunk
-        emit(connection, {"chunk": token})
+        emit(connection, self._slot, {"chunk": token})
 
 
-def emit(connection: Connection, content: dict[str, str]) -> None:
-    """Puts a token into the write-ahead log, in a transaction of its own."""
-    message = msgspec.json.encode(content).decode()
-    rows(connection, "SELECT pg_logical_emit_message(true, %s, %s)", (PREFIX, message))
+def token_sql(slot: str, content: dict[str, str]) -> str:
+    """The statement that puts a token into the write-ahead log, in a transaction of its own. It names the slot that it is for:
+    every slot of the database receives it."""
+    message = msgspec.json.encode({"for": slot, **content}).decode()
+    return f"SELECT pg_logical_emit_message(true, '{PREFIX}', {literal(message)})::text"
+
+
+def emit(connection: Connection, slot: str, content: dict[str, str]) -> None:
+    rows(connection, token_sql(slot, content))
 
 
 def read_chunk(connection: Connection, job: Job) -> Chunk:
@@ -186,9 +200,7 @@ def read_chunk(connection: Connection, job: Job) -> Chunk:
         try:
             cursor.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}; SET LOCAL search_path = {path}")
             # Before the first query, hence before the snapshot: TRUNCATE and rewrites are not visible "as of" a snapshot.
-            cursor.execute(
-                f"LOCK TABLE {quoted(shape.namespace)}.{quoted(shape.relation)} IN ACCESS SHARE MODE"
-            )
+            cursor.execute(f"LOCK TABLE {shape.sql} IN ACCESS SHARE MODE")
             cursor.execute("SELECT pg_current_snapshot()::text")
             [(text,)] = cursor.fetchall()
             chunk = Chunk(job, TransactionSnapshot.parse(text))
@@ -238,7 +250,7 @@ def _copy(cursor: psycopg2.extensions.cursor, job: Job, chunk: Chunk) -> None:
 def _select(job: Job, names: Sequence[str]) -> str:
     shape = job.shape
     columns = ", ".join(quoted(name) for name in names)
-    statement = f"SELECT {columns} FROM {quoted(shape.namespace)}.{quoted(shape.relation)}"
+    statement = f"SELECT {columns} FROM {shape.sql}"
     if not shape.key:
         return statement
     types = {column.name: column.type_sql for column in shape.columns}

@@ -211,10 +211,9 @@ def publication_sql(
 
 
 def _published_table(capture: Capture, shape: Shape, version: int) -> str:
-    table = f"{quoted(shape.namespace)}.{quoted(shape.relation)}"
     if not uses_column_list(capture, shape, version):
-        return table
-    return f"{table} ({', '.join(quoted(column.name) for column in capture.kept(shape))})"
+        return shape.sql
+    return f"{shape.sql} ({', '.join(quoted(column.name) for column in capture.kept(shape))})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,9 @@ class PostgresSource:
     REPLICA IDENTITY FULL, they are dropped on receipt). ``mask``: columns whose values are replaced on receipt, before the log:
     ``hash`` (keyed, equal values stay equal), ``null`` or ``redact``. A key column can be neither.
 
+    A partitioned table is one table; rows that a partition already has when it is attached are not sent by PostgreSQL and need
+    ``request_reload``. Tables that inherit from a table (the old way) are tables of their own.
+
     A table that is renamed in the database keeps its name here; after a restart it must be named as it is then.
     """
 
@@ -69,7 +72,7 @@ class PostgresSource:
         self._captures = _captures(name, tables, exclude or {}, mask or {})
         self._chunk_rows = chunk_rows
         self._connector = Connector(name, dsn)
-        self._barrier = Barrier(self._connector)
+        self._barrier = Barrier(self._connector, self.slot)
         self._session: Session | None = None
         self._state: Literal["starting", "stopped"] = "stopped"
         self._error: str | None = None

@@ -79,12 +79,14 @@ class Stream:
     def __init__(
         self,
         source: str,
+        slot: str,
         connection: Any,
         writer: CaptureWriter,
         handler: Handler,
         position: PostgresPosition,
     ) -> None:
         self._source = source
+        self._slot = slot
         self._writer = writer
         self._handler = handler
         self._cursor = connection.cursor()
@@ -100,7 +102,6 @@ class Stream:
         self._entries: list[Entry] = []
         self._fragments = 0
         self._actor: str | None = None
-        self._has_token = False
         self._token: dict[str, str] | None = None
         self.last_message_at_us: int | None = None
 
@@ -113,11 +114,11 @@ class Stream:
         """How far the server has told us everything that there is."""
         return self._received
 
-    def start(self, slot: str, publication: str) -> None:
+    def start(self, publication: str) -> None:
         position = PostgresPosition(self._durable)
         publications = quoted(publication).replace("'", "''")
         self._cursor.start_replication_expert(
-            f"START_REPLICATION SLOT {quoted(slot)} LOGICAL {position} "
+            f"START_REPLICATION SLOT {quoted(self._slot)} LOGICAL {position} "
             f"(proto_version '1', publication_names '{publications}', messages 'true')",
             decode=False,
             status_interval=_NO_STATUS_S,
@@ -206,11 +207,12 @@ class Stream:
         if message.prefix == ACTOR_PREFIX:
             self._actor = message.content.decode(errors="replace")
         elif message.prefix == PREFIX:
-            self._has_token = True
             try:
-                self._token = msgspec.json.decode(message.content, type=dict[str, str])
+                token = msgspec.json.decode(message.content, type=dict[str, str])
             except msgspec.DecodeError:
-                self._token = None  # a message of somebody else under our prefix: an empty transaction
+                return  # somebody else's message under our prefix
+            if token.get("for") == self._slot:
+                self._token = token
 
     def _finish(self, commit: Commit) -> None:
         begin, self._transaction = self._transaction, None
@@ -223,13 +225,13 @@ class Stream:
                 self._entries += batch
                 if len(self._entries) >= FRAGMENT_ENTRIES:
                     self._append(PostgresPosition(begin.final_lsn), begin, last=False)
-        if self._entries or self._fragments or self._has_token:
+        if self._entries or self._fragments or self._token is not None:
             self._append(PostgresPosition(commit.end_lsn), begin, last=True)
             self.appended = commit.end_lsn
             self._uncommitted_since = self._uncommitted_since or time.monotonic()
             self._save()
         self._fragments = 0
-        self._actor, self._token, self._has_token = None, None, False
+        self._actor, self._token = None, None
         self.last_message_at_us = commit.committed_at_us
 
     def _add_fragment(self) -> None:
