@@ -24,7 +24,7 @@ from springline.sql.check_calls import AggregateCall, Grouping
 from springline.sql.dialect import Text
 from springline.sql.exact import DoubleSum
 from springline.sql.query import aggregate_type, average_shift
-from springline.sql.typed import Typed, exact_operand, is_wide, literal_text, report
+from springline.sql.typed import Typed, exact_operand, is_wide, literal_text, may_be_nan, report
 
 STATE_MARK: Final = re.compile("\x00(\\d+)\x00")
 """Stands for a multiset's table until the node's name is known; no SQL text has a NUL."""
@@ -90,8 +90,8 @@ class Slots(Grouping):
     def _argument(self, call: AggregateCall) -> int:
         """The number of the column ``a<i>`` with the values that count; NULL for rows that do not."""
         sql = "1" if call.argument is None else call.argument.sql
-        if call.argument is not None and call.name in ("SUM", "AVG") and call.argument.type.is_scaled:
-            sql = exact_operand(call.argument) if call.argument.column else sql
+        if call.argument is not None and call.name in ("SUM", "AVG"):
+            sql = _summed(call.argument)
         if call.filter is not None:
             sql = f"CASE WHEN {call.filter.sql} THEN {sql} END"
         if sql not in self.arguments:
@@ -103,7 +103,15 @@ class Slots(Grouping):
         return name
 
     def _count(self, call: AggregateCall, argument: int) -> str:
-        if call.filter is None and call.argument is not None and not call.argument.nullable:
+        sums_decimals = (
+            call.name in ("SUM", "AVG") and call.argument is not None and call.argument.type.name == "DECIMAL"
+        )
+        if (
+            call.filter is None
+            and call.argument is not None
+            and not call.argument.nullable
+            and not sums_decimals
+        ):
             return "n"
         step = f"sum(CASE WHEN a{argument} IS NOT NULL THEN _w ELSE 0 END)"
         return self._add(f"c{argument}", "INTEGER", step, "{old} + {new}", "0")
@@ -191,6 +199,13 @@ class Slots(Grouping):
         if not self.groups:
             return ["0"]
         return [_encoded(group) for group in self.groups]
+
+
+def _summed(argument: Typed) -> str:
+    """What SUM adds up. NaN and infinite DECIMALs could not be taken away again; they do not count."""
+    if is_wide(argument.type):
+        return f"CASE WHEN {argument.sql} NOT IN ('NaN', 'Infinity', '-Infinity') THEN {argument.sql} END"
+    return exact_operand(argument) if may_be_nan(argument) else argument.sql
 
 
 def _encoded(group: Typed) -> str:

@@ -122,11 +122,16 @@ def wide_text(number: Decimal) -> str:
     return "NaN" if number.is_nan() else format(number, "f")
 
 
+def wide_sum_text(number: Decimal) -> str:
+    """The text of a sum: without trailing zeros, so that it does not tell which rows were once in it."""
+    return wide_text(number.normalize(WIDE)) if number else "0"
+
+
 def wide_key(text: str) -> str:
-    """A text that sorts, and is equal, as the DECIMALs do: sign, magnitude, digits. NaN is above all."""
+    """A text that sorts, and is equal, as the DECIMALs do: sign, magnitude, digits. NaN is above all, also above infinity."""
     number = Decimal(text)
-    if number.is_nan():
-        return "3"
+    if not number.is_finite():
+        return "4" if number.is_nan() else ("3" if number > 0 else "0!")
     if not number:
         return "1"
     sign, digits, exponent = number.normalize(WIDE).as_tuple()
@@ -140,14 +145,13 @@ def wide_key(text: str) -> str:
 
 def wide_unkey(key: str) -> str:
     """The DECIMAL of a key, without trailing zeros."""
-    if key == "3":
-        return "NaN"
-    if key == "1":
-        return "0"
+    if key in _UNUSUAL:
+        return _UNUSUAL[key]
     body = key[1:] if key[0] == "2" else key[1:-1].translate(_NINES)
     magnitude, digits = int(body[:6]) - 500_000, body[6:]
     number = Decimal(int(digits)).scaleb(magnitude - len(digits), WIDE)
     return wide_text(-number if key[0] == "0" else number)
 
 
+_UNUSUAL = {"4": "NaN", "3": "Infinity", "0!": "-Infinity", "1": "0"}
 _NINES = str.maketrans("0123456789", "9876543210")

@@ -32,6 +32,7 @@ from springline.sql.exact import (
     packed_value,
     toward_zero,
     wide_key,
+    wide_sum_text,
     wide_text,
     wide_unkey,
 )
@@ -173,7 +174,7 @@ def _wide_to_double(text: str) -> float | str:
 
 
 def _wide_merge(one: str, other: str) -> str:
-    return wide_text(WIDE.add(Decimal(one), Decimal(other)))
+    return wide_sum_text(WIDE.add(Decimal(one), Decimal(other)))
 
 
 def _within(number: int) -> int | float:
@@ -222,7 +223,7 @@ class _WideSum:
         self.count = 0
 
     def step(self, value: Any, weight: int = 1) -> None:
-        if value is not None:
+        if value is not None and value not in ("NaN", "Infinity", "-Infinity"):
             self.total = WIDE.add(self.total, WIDE.multiply(Decimal(value), Decimal(weight)))
             self.count += weight
 
@@ -295,17 +296,17 @@ def _register_aggregates(connection: apsw.Connection, errors: _Errors) -> None:
     )
     connection.create_aggregate_function("sl_avg_double", _aggregate(_DoubleSum, _double_average))
     connection.create_aggregate_function(
-        "sl_sum_wide", _aggregate(_WideSum, lambda one: wide_text(one.total) if one.count else None)
+        "sl_sum_wide", _aggregate(_WideSum, lambda one: wide_sum_text(one.total) if one.count else None)
     )
     connection.create_aggregate_function(
         "sl_avg_wide",
         _aggregate(
-            _WideSum, lambda one: wide_average(wide_text(one.total), one.count) if one.count else None
+            _WideSum, lambda one: wide_average(wide_sum_text(one.total), one.count) if one.count else None
         ),
     )
     connection.create_aggregate_function("sl_pack", _aggregate(_PackedSum, lambda one: one.sum.pack()))
     connection.create_aggregate_function(
-        "sl_pack_wide", _aggregate(_WideSum, lambda one: wide_text(one.total))
+        "sl_pack_wide", _aggregate(_WideSum, lambda one: wide_sum_text(one.total))
     )
 
 

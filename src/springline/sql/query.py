@@ -209,6 +209,9 @@ class Translator:
         columns: Columns = []
         for name, expression, known in projections(rows, node, ad_hoc=self._ad_hoc):
             typed = checker.check(expression) if known is None or grouped else known
+            if node.args.get("distinct") and is_wide(typed.type):
+                # Equal DECIMALs can be written with more or fewer zeros.
+                typed = replace(typed, raw=f"sl_wide_unkey(sl_wide_key({typed.raw}))")
             columns.append((name, typed))
         parts = [f"SELECT {'DISTINCT ' if node.args.get('distinct') else ''}{_listed(columns)}", source]
         if conditions:

@@ -153,10 +153,15 @@ def _common_numeric(types: Sequence[SqlType]) -> SqlType:
     return max(types, key=lambda one: INTEGER_DIGITS[one.name])
 
 
+def may_be_nan(typed: Typed) -> bool:
+    """Whether a scaled DECIMAL may hold the text 'NaN': columns, and what passes their values on; arithmetic never does."""
+    return typed.type.is_scaled and not typed.constant and typed.unchecked is None
+
+
 def exact_operand(typed: Typed) -> str:
     """A DECIMAL for arithmetic: SQLite would read the text 'NaN' as 0."""
-    if typed.type.is_scaled and typed.column is not None:
-        reason = report(f"NaN in arithmetic ({typed.column[1]})")
+    if may_be_nan(typed):
+        reason = report(f"NaN in arithmetic ({typed.column[1] if typed.column else typed.type})")
         return f"CASE typeof({typed.raw}) WHEN 'text' THEN {reason} ELSE {typed.raw} END"
     return typed.raw
 
@@ -178,7 +183,7 @@ def as_double(typed: Typed) -> str:
         scale = typed.type.scale or 0
         whole = f"CAST({typed.sql} AS REAL)"
         number = f"({whole}/{10**scale}.0)" if scale else whole
-        if typed.column is not None:
+        if may_be_nan(typed):
             return f"CASE typeof({typed.raw}) WHEN 'text' THEN {typed.raw} ELSE {number} END"
         return number
     if typed.constant and isinstance(typed.value, int):
