@@ -230,6 +230,10 @@ class Running:
         """Rebuilds the answer's context from the log and compares it. Raises NotFound where there is no such receipt."""
         return self._assistant.verify(self._receipt(receipt_id), self.runtime.rebuilt).to_json()
 
+    def reload(self, tables: Sequence[str]) -> list[str]:
+        """Loads tables (none named: all that can be) again from their sources while everything runs; their names."""
+        return self.runtime.reload(tables)
+
     def ticks(self, stop: threading.Event, timeout_s: float = 1.0) -> Iterator[TickNotice | None]:
         return self.runtime.ticks(stop, timeout_s)
 

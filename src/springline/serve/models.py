@@ -67,6 +67,18 @@ class QueryForm(Form):
     limit: int = Field(100, ge=1, le=100_000, description="Most rows to return.")
 
 
+class ReloadForm(Form):
+    tables: list[str] = Field(
+        default_factory=list,
+        max_length=1_000,
+        description="Names like `source.table`; none: all that can be loaded again.",
+    )
+
+
+class Reloaded(BaseModel):
+    tables: list[str] = Field(description="What is being loaded again.")
+
+
 class SearchForm(Form):
     text: str = Field(min_length=1, max_length=100_000, description="What to look for.")
     knowledge_base: str = Field(max_length=500, description="Name of the knowledge base.")

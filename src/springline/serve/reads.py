@@ -52,6 +52,7 @@ def router(service: Service, limits: Limits) -> APIRouter:
         """Hybrid search (vectors and full text) at one tick."""
         bound("text", form.text, limits.question_characters)
         bound_number("limit", form.limit, limits.passages)
+        service.runtime.prepare(form.text)
         with service.runtime.read(
             require=form.require, deadline_ms=form.deadline_ms, on_miss=form.on_miss
         ) as snapshot:
@@ -66,6 +67,16 @@ def router(service: Service, limits: Limits) -> APIRouter:
     def status() -> dict[str, Any]:
         """What `springline status --json` prints."""
         return status_json(service.runtime.status())
+
+    @routes.post(
+        "/resnapshot",
+        response_model=models.Reloaded,
+        tags=["operate"],
+        summary="Load tables again from their source",
+    )
+    def resnapshot(form: models.ReloadForm) -> JsonObject:
+        """Rows stay readable meanwhile; the tables say that they are loading, and `require: now` waits for them."""
+        return {"tables": service.reload(form.tables)}
 
     _relations(routes, service, limits)
     _receipts(routes, service)

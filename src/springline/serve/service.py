@@ -6,7 +6,7 @@ The types are structural: the assistant implements them without importing this p
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -88,6 +88,10 @@ class Service(Protocol):
     def verify(self, receipt_id: str) -> JsonObject:
         """Rebuilds the answer's context: ``{"receipt", "verified": true | false | null, "detail", "differences": […]}``; null
         means that the log no longer holds it. Raises NotFound."""
+        ...
+
+    def reload(self, tables: Sequence[str]) -> list[str]:
+        """Loads tables (none named: all that can be) again from their sources while everything runs; their names. Raises NotFound."""
         ...
 
     def ticks(self, stop: threading.Event, timeout_s: float = 1.0) -> Iterator[TickNotice | None]:

@@ -330,6 +330,9 @@ class FakeService:
         detail = "The context was rebuilt from the log and is the same, byte for byte."
         return {"receipt": receipt_id, "verified": True, "detail": detail, "differences": []}
 
+    def reload(self, tables: Sequence[str]) -> list[str]:
+        return list(tables)
+
     def ticks(self, stop: threading.Event, timeout_s: float = 1.0) -> Iterator[TickNotice | None]:
         return self.runtime.ticks(stop, timeout_s)
 

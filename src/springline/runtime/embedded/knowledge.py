@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -178,6 +179,7 @@ class Knowledge:
         ]
         inserted = insert_passages(connection, name, rows, tick=tick)
         moved = {key: (one.ordinal, one.start, one.end, one.language) for key, one in plan.moved.items()}
+        self._note_unused(connection, plan.remove)
         publish(connection, name, insert=inserted, remove=plan.remove, move=moved, tick=tick)
         self._index(connection, tick, inserted, [row.hash for row in rows], plan.remove)
         connection.execute("DELETE FROM _work WHERE knowledge = ? AND document = ?", (name, done.document))
@@ -307,12 +309,21 @@ class Knowledge:
             row[0]
             for row in connection.execute(f"SELECT id FROM {self._passages} WHERE document = ?", (document,))
         ]
+        self._note_unused(connection, ids)
         publish(connection, name, insert=(), remove=ids, move={}, tick=tick)
         self.index.remove(tick, ids)
         connection.execute(f"DELETE FROM {self._documents} WHERE document = ?", (document,))
         connection.execute("DELETE FROM _work WHERE knowledge = ? AND document = ?", (name, document))
         connection.execute(
             "DELETE FROM _dead_letters WHERE what = 'document' AND name = ? AND key = ?", (name, document)
+        )
+
+    def _note_unused(self, connection: apsw.Connection, passages: Sequence[int]) -> None:
+        """Dates the vectors of passages that go; they are kept for a while, in case the text comes back (``maintenance.Prune``)."""
+        connection.execute(
+            f"""UPDATE _memo SET made_at_us = ? WHERE model = ? AND hash IN (
+                    SELECT hash FROM {self._passages} WHERE id IN (SELECT value FROM json_each(?)))""",
+            (time.time_ns() // 1_000, self.embedder.model, json.dumps(list(passages))),
         )
 
     def _is_current(self, connection: apsw.Connection, document: str, input_hash: str) -> bool:

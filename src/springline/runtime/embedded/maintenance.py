@@ -5,17 +5,29 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import apsw
+
+from springline.context.knowledge_tables import passages_table
+from springline.core.position import Tick
 from springline.errors import SpringlineError
 from springline.log.sqlite import SqliteLog
+from springline.runtime.embedded.engine import WorkResult
 from springline.runtime.embedded.knowledge import Knowledge
 from springline.runtime.embedded.progress import Progress
 from springline.runtime.embedded.readers import Checkpointer, Readers
+from springline.runtime.embedded.tables import quote
 
 CHECKPOINT_EVERY_S = 0.5
 TRIM_EVERY_S = 10.0
+PRUNE_EVERY_S = 600.0
+TICKS_KEPT = 500_000
+"""Of older ticks the time is no longer known: rows that they changed last then say no time of change."""
+
+MEMO_GRACE_S = 24 * 3600.0
+"""How long a vector that no passage uses is kept, in case its text comes back."""
 
 _logger = logging.getLogger("springline.maintenance")
 
@@ -26,6 +38,23 @@ class Retention:
 
     log_age_s: float = 7 * 24 * 3600.0
     log_bytes: int = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Forgets old ticks and vectors that nobody has used for a while; applied in a tick, by the engine."""
+
+    knowledge: tuple[str, ...]
+    now_us: int
+
+    def apply(self, connection: apsw.Connection, tick: Tick) -> None:
+        connection.execute("DELETE FROM _ticks WHERE tick < ?", (tick - TICKS_KEPT,))
+        used = "".join(
+            f" AND NOT EXISTS (SELECT 1 FROM {quote(passages_table(name))} p WHERE p.hash = _memo.hash)"
+            for name in self.knowledge
+        )
+        cutoff_us = self.now_us - int(MEMO_GRACE_S * 1e6)
+        connection.execute(f"DELETE FROM _memo WHERE made_at_us BETWEEN 1 AND ? {used}", (cutoff_us,))
 
 
 class Maintenance:
@@ -39,6 +68,7 @@ class Maintenance:
         knowledge: Mapping[str, Knowledge],
         progress: Progress,
         retention: Retention,
+        submit: Callable[[WorkResult], None],
     ) -> None:
         self._log = log
         self._checkpointer = checkpointer
@@ -46,6 +76,7 @@ class Maintenance:
         self._knowledge = knowledge
         self._progress = progress
         self._retention = retention
+        self._submit = submit
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
 
@@ -60,6 +91,7 @@ class Maintenance:
 
     def _run(self) -> None:
         next_trim = time.monotonic() + TRIM_EVERY_S
+        next_prune = time.monotonic() + PRUNE_EVERY_S
         last_sequence = last_tick = -1
         while not self._stop.wait(CHECKPOINT_EVERY_S):
             try:
@@ -74,6 +106,9 @@ class Maintenance:
                 if time.monotonic() > next_trim:
                     next_trim = time.monotonic() + TRIM_EVERY_S
                     self._trim(reached.log_sequence, reached.tick)
+                if time.monotonic() > next_prune:
+                    next_prune = time.monotonic() + PRUNE_EVERY_S
+                    self._submit(Prune(tuple(self._knowledge), time.time_ns() // 1_000))
             except SpringlineError as error:
                 _logger.warning("maintenance will be tried again: %s", error)
             except Exception:
@@ -86,8 +121,8 @@ class Maintenance:
             # A tenth of what is held goes at a time; the file does not shrink, its pages are used again.
             first = self._log.first_sequence()
             before = max(before, min(applied, first + (applied - first) // 10))
-        if before > self._log.first_sequence():
-            self._log.trim(before)
+        while not self._stop.is_set() and self._log.trim(before):
+            continue
         if not self._readers.open_count():
             for knowledge in self._knowledge.values():
                 knowledge.index.forget_before(tick)

@@ -17,7 +17,6 @@ import apsw
 from springline.errors import SnapshotTooOld, StateError
 from springline.storage import connect
 
-
 TRUNCATE_PATIENCE_MS = 250
 """How long a truncating checkpoint may wait for the engine's running tick."""
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import apsw
 
@@ -40,7 +41,6 @@ from springline.runtime.embedded.status import StatusReader
 from springline.runtime.embedded.work import Worker
 from springline.sources.base import Source
 from springline.storage import DataFolder, immediate, open_file, reported
-
 
 SWITCH_INTERVAL_S = 0.0005
 
@@ -215,7 +215,13 @@ class EmbeddedRuntime:
         self._captures = [Capture(source, self.log) for source in self.definition.sources]
         self.status_reader = StatusReader(self, checkpointer)
         maintenance = Maintenance(
-            self.log, checkpointer, self._readers, self.knowledge, self._progress, options.retention
+            self.log,
+            checkpointer,
+            self._readers,
+            self.knowledge,
+            self._progress,
+            options.retention,
+            self._loop.submit,
         )
         for part in (self._loop, self._worker, maintenance, *self._captures):
             part.start()
@@ -339,21 +345,24 @@ class EmbeddedRuntime:
         """Appends a row of one of Springline's own tables to the log. Durable when it returns."""
         self._recorder.record(table, row)
 
-    def backup(self, target: DataFolder) -> None:
-        """Copies both files while everything runs: the state first, so that the log always reaches at least as far."""
-        from springline.storage import backup_to, connect
-
-        target.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if target.state_path.exists() or target.log_path.exists():
-            raise ConfigurationError(
-                f"{target.path} already holds a data folder.", hint="Choose an empty folder."
+    def reload(self, tables: Sequence[str]) -> list[str]:
+        """Has tables (none named: all that can be) loaded again from their sources while everything runs; their names. Raises NotFound
+        for a table of no source that can do that."""
+        able: dict[str, Any] = {
+            source.name: source for source in self.definition.sources if hasattr(source, "request_reload")
+        }
+        known = [name for name in self.schemas() if name.partition(".")[0] in able]
+        if unknown := sorted(set(tables) - set(known)):
+            raise NotFound(
+                f"{unknown[0]!r} is not a table that can be loaded again.",
+                hint=f"Tables that can: {', '.join(known) or 'none'}.",
             )
-        state = connect(self.folder.state_path, read_only=True, vfs=self.options.vfs)
-        try:
-            backup_to(state, target.state_path)
-        finally:
-            state.close()
-        self.log.backup(target.log_path)
+        chosen = list(tables) or known
+        for name, source in able.items():
+            mine = [table for table in chosen if table.partition(".")[0] == name]
+            if mine:
+                source.request_reload(mine)
+        return chosen
 
     @property
     def progress(self) -> Progress:
