@@ -55,11 +55,16 @@ def test_a_reader_that_holds_its_snapshot_too_long_is_told(path: Path) -> None:
 
 def test_a_snapshot_that_is_merely_held_too_long_ends_and_shows_nothing_newer(path: Path) -> None:
     readers, writer = Readers(path, maximum_snapshot_age_s=0.0), connect(path)
-    with pytest.raises(SnapshotTooOld), readers.read() as connection:
-        assert connection.execute("SELECT count(*) FROM t").fetchall() == [(1,)]
-        writer.execute("INSERT INTO t VALUES (2)")
-        readers.expire()
-        connection.execute("SELECT count(*) FROM t").fetchall()
+
+    def hold() -> list[object]:
+        with readers.read() as connection:
+            assert connection.execute("SELECT count(*) FROM t").fetchall() == [(1,)]
+            writer.execute("INSERT INTO t VALUES (2)")
+            readers.expire()
+            return list(connection.execute("SELECT count(*) FROM t").fetchall())
+
+    with pytest.raises(SnapshotTooOld):
+        hold()
     assert readers.open_count() == 0
     with readers.read() as connection:
         assert connection.execute("SELECT count(*) FROM t").fetchall() == [(2,)]

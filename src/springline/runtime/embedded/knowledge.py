@@ -181,7 +181,10 @@ class Knowledge:
         moved = {key: (one.ordinal, one.start, one.end, one.language) for key, one in plan.moved.items()}
         self._note_unused(connection, plan.remove)
         publish(connection, name, insert=inserted, remove=plan.remove, move=moved, tick=tick)
-        self._index(connection, tick, inserted, [row.hash for row in rows], plan.remove)
+        # Kept passages too, where the index lacks them: after a change of embedder it begins empty.
+        wanted = dict(zip(inserted, (row.hash for row in rows), strict=True))
+        wanted |= {key: one.hash for key, one in plan.keep.items() if key not in self.index}
+        self._index(connection, tick, list(wanted), list(wanted.values()), plan.remove)
         connection.execute("DELETE FROM _work WHERE knowledge = ? AND document = ?", (name, done.document))
         connection.execute(
             "DELETE FROM _dead_letters WHERE what = 'document' AND name = ? AND key = ?",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from springline.context.retrieve import Hit, embed_query, search
-from springline.errors import NotFound
+from springline.context.retrieve import Hit, Weights, embed_query, search
+from springline.errors import ModelError, NotFound
 from springline.runtime.embedded.knowledge import Knowledge
 from springline.runtime.embedded.snapshot import EmbeddedSnapshot
 
 MOST_VECTORS = 512
+
+_logger = logging.getLogger("springline.search")
 
 
 class Search:
@@ -41,6 +45,7 @@ class Search:
         if knowledge is None:
             known = ", ".join(sorted(self._knowledge)) or "none"
             raise NotFound(f"There is no knowledge base {name!r}.", hint=f"Known: {known}.")
+        vector = self._vector(knowledge, text)
         return search(
             snapshot.connection,
             knowledge.index,
@@ -49,16 +54,24 @@ class Search:
             kb=name,
             k=limit,
             tick=snapshot.tick,
-            query_vector=self._vector(knowledge, text),
+            query_vector=np.zeros(knowledge.index.dimensions, np.float32) if vector is None else vector,
+            weights=Weights(vector=0.0, text=1.0) if vector is None else None,
         )
 
-    def _vector(self, knowledge: Knowledge, text: str) -> npt.NDArray[Any]:
+    def _vector(self, knowledge: Knowledge, text: str) -> npt.NDArray[Any] | None:
         key = (knowledge.embedder.model, text)
         with self._lock:
             if (vector := self._vectors.get(key)) is not None:
                 self._vectors.move_to_end(key)
                 return vector
-        vector = embed_query(knowledge.embedder, text)
+        try:
+            vector = embed_query(knowledge.embedder, text)
+        except ModelError as error:
+            # Words alone still find; the question is not kept waiting for a model that is down.
+            _logger.warning(
+                "knowledge base %s is searched by words only: %s", knowledge.definition.name, error
+            )
+            return None
         with self._lock:
             self._vectors[key] = vector
             while len(self._vectors) > MOST_VECTORS:
