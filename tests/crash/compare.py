@@ -80,6 +80,43 @@ def compare(state: apsw.Connection, dsn: str, folder: Path) -> Differences:
     return found
 
 
+def torn(state_path: Path) -> Differences:
+    """What a reader of the state would see right now, right after the kill: whole transactions only, and views that equal their
+    tables."""
+    found = Differences()
+    if not state_path.exists():
+        return found
+    with contextlib.closing(apsw.Connection(str(state_path), flags=apsw.SQLITE_OPEN_READONLY)) as state:
+        if not state.execute("SELECT 1 FROM sqlite_schema WHERE name = 'ledger_totals'").fetchone():
+            return found
+        for what, query in _ALWAYS_EMPTY.items():
+            if rows := state.execute(query.format(source=SOURCE)).fetchall():
+                found.wrong += len(rows)
+                found.note(f"{what} right after the kill: {rows[:3]}")
+    return found
+
+
+_ALWAYS_EMPTY = {
+    "half a transaction": """
+        SELECT sum(amount) FROM main."{source}.ledger" WHERE memo = 'pair' HAVING sum(amount) <> 0
+        AND (SELECT state FROM _relations WHERE name = '{source}.ledger') = 'live'""",
+    "ledger_totals unlike its table": """
+        SELECT account, n, total FROM ledger_totals
+        EXCEPT SELECT account, count(*), sum(amount) FROM main."{source}.ledger" GROUP BY account""",
+    "a table unlike ledger_totals": """
+        SELECT account, count(*), sum(amount) FROM main."{source}.ledger" GROUP BY account
+        EXCEPT SELECT account, n, total FROM ledger_totals""",
+    "order_lines unlike its tables": """
+        SELECT o.id, o.amount, c.code, c.tier FROM main."{source}.orders" AS o
+        JOIN main."{source}.customers" AS c ON o.customer = c.code
+        EXCEPT SELECT id, amount, code, tier FROM order_lines""",
+    "its tables unlike order_lines": """
+        SELECT id, amount, code, tier FROM order_lines
+        EXCEPT SELECT o.id, o.amount, c.code, c.tier FROM main."{source}.orders" AS o
+        JOIN main."{source}.customers" AS c ON o.customer = c.code""",
+}
+
+
 def _expected_rows(cursor: psycopg2.extensions.cursor, text: str, schema: TableSchema) -> Rows:
     columns = ", ".join(
         f'q."{column.name}"::text' if column.type.name == "STRING" else f'q."{column.name}"'

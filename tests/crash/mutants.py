@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+from springline.core.change import Transaction
 from springline.core.position import Position
 from springline.log.sqlite import SqliteCaptureWriter, SqliteLog
 from springline.runtime.embedded import engine
@@ -77,8 +79,19 @@ def does_not_sync_the_log() -> contextlib.AbstractContextManager[None]:
     return _patched(SqliteLog, "__init__", start)
 
 
+def logs_fragments_as_transactions() -> contextlib.AbstractContextManager[None]:
+    """Each fragment of a large transaction becomes visible on its own."""
+    original = SqliteCaptureWriter.append
+
+    def append(self: SqliteCaptureWriter, transaction: Transaction) -> None:
+        original(self, replace(transaction, last=True))
+
+    return _patched(SqliteCaptureWriter, "append", append)
+
+
 MUTANTS: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
     "acknowledges_before_commit": acknowledges_before_commit,
     "commits_positions_separately": commits_positions_separately,
     "does_not_sync_the_log": does_not_sync_the_log,
+    "logs_fragments_as_transactions": logs_fragments_as_transactions,
 }

@@ -13,7 +13,7 @@ from springline.runtime.embedded.runtime import EmbeddedRuntime
 from springline.testing.crash import POINTS, crash_at
 from springline.testing.lossy_vfs import LossyDisk
 from tests.crash.application import build, catch_up
-from tests.crash.compare import Differences, compare
+from tests.crash.compare import Differences, compare, torn
 from tests.crash.mutants import MUTANTS
 from tests.crash.rounds import CATCH_UP_MS, Tally, World
 
@@ -61,7 +61,7 @@ class PowerRound:
             with contextlib.suppress(SpringlineError):
                 runtime.start()
             if chance.random() < 0.3:
-                world.client.bulk_soon()
+                world.client.bulk()
             if reached is not None:
                 reached.wait(2.0)
             else:
@@ -74,10 +74,13 @@ class PowerRound:
         too_much = world.acknowledged_too_much()
         self._tally.power_losses += 1
         self._tally.acknowledged_too_much += too_much
+        found = torn(world.data / "state.db")
+        self._tally.found.add(found)
         place = f" at {point}" if point else ""
         self._say(
             f"power cut {self._tally.power_losses}{place}: {unsynced >> 10} KiB unsynced, {kept:.0%} of it kept"
             + (", ACKNOWLEDGED MORE THAN THE LOG HOLDS" if too_much else "")
+            + "".join(f"\n  {note}" for note in found.notes)
         )
 
     def _wait_for_the_cut(self, timeout_s: float) -> None:

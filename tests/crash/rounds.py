@@ -19,7 +19,7 @@ from springline.core.position import PostgresPosition, position_from_text
 from springline.testing.crash import POINTS
 from springline.testing.postgres import PostgresServer
 from tests.crash import workload
-from tests.crash.compare import Differences, compare
+from tests.crash.compare import Differences, compare, torn
 from tests.crash.declared import SOURCE
 from tests.crash.process import Application
 
@@ -201,14 +201,17 @@ class Round:
             application = self._start()
             time.sleep(delay_s + (chance.uniform(0.3, 0.9) if is_first else 0.0))
         elif kind == "point":
-            point = chance.choice(sorted(POINTS))
-            kind = f"{point}"
-            application = self._start(f"{point}:{chance.choice((1, 2, 5, 20))}")
+            kind = chance.choice(sorted(POINTS))
+            application = self._start(f"{kind}:{chance.choice((1, 2, 5, 20))}")
+            if kind == "between_fragments" and application.wait_ready():
+                world.client.bulk()
             application.wait_gone(3.0)
         else:
             application = self._ready()
             if kind == "bulk":
-                world.client.bulk_soon()
+                # It is captured as soon as it is committed, in some hundred milliseconds.
+                world.client.bulk()
+                delay_s /= 2
             time.sleep(delay_s)
             if kind == "stopping":
                 application.tell("stop")
@@ -224,9 +227,16 @@ class Round:
         self._tally.kinds[kind] = self._tally.kinds.get(kind, 0) + 1
         too_much = self._running is None and world.acknowledged_too_much()
         self._tally.acknowledged_too_much += too_much
+        found = torn(world.data / "state.db") if self._running is None else Differences()
+        self._tally.found.add(found)
         self._say(
-            f"kill {self._tally.kills}: {kind}"
-            + (", ACKNOWLEDGED MORE THAN THE LOG HOLDS" if too_much else "")
+            "\n  ".join(
+                [
+                    f"kill {self._tally.kills}: {kind}",
+                    *(["ACKNOWLEDGED MORE THAN THE LOG HOLDS"] if too_much else []),
+                    *found.notes,
+                ]
+            )
         )
 
     def _check(self) -> bool:

@@ -37,6 +37,19 @@ def test_positions_committed_apart_from_their_rows_are_noticed(server: PostgresS
     assert tally.found.duplicated + tally.found.wrong > 0, tally.line()
 
 
+def test_fragments_that_are_seen_before_their_last_are_noticed(server: PostgresServer) -> None:
+    tally = crash(
+        server,
+        kills=20,
+        power_losses=0,
+        seed=6,
+        mutant="logs_fragments_as_transactions",
+        kinds={"bulk": 1},
+        check_every=1,
+    )
+    assert tally.found.duplicated + tally.found.wrong > 0, tally.line()
+
+
 def test_a_log_that_is_not_synced_is_noticed_by_power_cuts(server: PostgresServer) -> None:
     tally = crash(server, kills=0, power_losses=20, seed=4, mutant="does_not_sync_the_log")
     assert tally.found.lost + tally.acknowledged_too_much > 0, tally.line()

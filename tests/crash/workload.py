@@ -34,6 +34,11 @@ INSERT INTO orders SELECT n, 'C' || n %% 300, (n * 37 %% 100000) / 100.0, n / 7.
 FROM generate_series(%(first)s, %(last)s) AS n ON CONFLICT (id) DO NOTHING
 """
 _INSERT_LEDGER = "INSERT INTO ledger SELECT n %% 50, n %% 1000 - 500, 'm' || n FROM generate_series(%(first)s, %(last)s) AS n"
+_INSERT_PAIRS = """
+INSERT INTO ledger SELECT n %% 50, CASE n %% 2 WHEN 0 THEN n / 2 %% 1000 ELSE -(n / 2 %% 1000) END, 'pair'
+FROM generate_series(%(first)s, %(last)s) AS n
+"""
+"""Amounts that add up to nothing, from an even number on: whoever sees another sum sees a part of a transaction."""
 
 Cursor = psycopg2.extensions.cursor
 BULK_ROWS = 20_000
@@ -99,23 +104,28 @@ class Client(_Pausable):
         self._dsn = dsn
         self._connection: Any = None
         self._bulk = threading.Event()
+        self._bulk_committed = threading.Event()
         self.next_order = 10_000_000
         self.next_entry = 10_000_000
 
-    def bulk_soon(self) -> None:
-        """Makes the next transaction one of 20,000 rows."""
+    def bulk(self, timeout_s: float = 10.0) -> None:
+        """Makes the next transaction one of 20,000 rows, and returns when it is committed, or when that takes too long."""
+        self._bulk_committed.clear()
         self._bulk.set()
+        self._bulk_committed.wait(timeout_s)
 
     def step(self) -> None:
         try:
             if self._connection is None:
                 self._connection = psycopg2.connect(self._dsn)
             with self._connection.cursor() as cursor:
-                self._transaction(cursor)
-            if self.chance.random() < 0.06:
+                is_bulk = self._transaction(cursor)
+            if not is_bulk and self.chance.random() < 0.06:
                 self._connection.rollback()
             else:
                 self._connection.commit()
+            if is_bulk:
+                self._bulk_committed.set()
         except (psycopg2.OperationalError, psycopg2.InterfaceError):
             self._forget()
             time.sleep(0.05)
@@ -132,23 +142,25 @@ class Client(_Pausable):
                 self._connection.close()
             self._connection = None
 
-    def _transaction(self, cursor: Cursor) -> None:
+    def _transaction(self, cursor: Cursor) -> bool:
+        """Runs the statements of one; whether it was a large one."""
         if self._bulk.is_set() or self.chance.random() < 0.0008:
             self._bulk.clear()
             self._run_bulk(cursor)
-            return
+            return True
         if self.chance.random() < 0.002:
             cursor.execute(
                 self.chance.choice(("TRUNCATE marks", "TRUNCATE orders", "TRUNCATE marks, customers"))
             )
         for _ in range(self.chance.choice((1, 1, 1, 2, 3, 8))):
             self.chance.choices(self._OPERATIONS, self._WEIGHTS)[0](self, cursor)
+        return False
 
     def _run_bulk(self, cursor: Cursor) -> None:
         if self.chance.random() < 0.5:
             first = self.next_entry
             self.next_entry += BULK_ROWS
-            cursor.execute(_INSERT_LEDGER, {"first": first, "last": first + BULK_ROWS - 1})
+            cursor.execute(_INSERT_PAIRS, {"first": first, "last": first + BULK_ROWS - 1})
             return
         first = self.next_order
         self.next_order += BULK_ROWS
@@ -243,12 +255,17 @@ class Client(_Pausable):
             (self.chance.randrange(50), self.chance.randrange(100)),
         )
 
+    def _insert_pair(self, cursor: Cursor) -> None:
+        first = self.next_entry
+        self.next_entry += 2
+        cursor.execute(_INSERT_PAIRS, {"first": first, "last": first + 1})
+
     _OPERATIONS: tuple[Callable[[Client, Cursor], None], ...] = (
         *(_insert_customer, _update_customer, _rename_customer, _delete_customer),
         *(_insert_order, _update_order, _update_notes, _renumber_order, _delete_order),
-        *(_insert_mark, _update_mark, _delete_mark, _insert_ledger),
+        *(_insert_mark, _update_mark, _delete_mark, _insert_ledger, _insert_pair),
     )
-    _WEIGHTS = (2, 3, 1, 1, 6, 5, 2, 2, 2, 3, 2, 2, 6)
+    _WEIGHTS = (2, 3, 1, 1, 6, 5, 2, 2, 2, 3, 2, 2, 4, 4)
 
 
 class Editor(_Pausable):
