@@ -15,13 +15,18 @@ import pytest
 from springline.core.change import UNCHANGED
 from springline.core.position import PostgresPosition
 from springline.errors import ConfigurationError, SourceError, SourceLost, SourceUnavailable, StorageFull
-from springline.sources.postgres import PostgresSource
+from springline.sources.postgres import PostgresSource, reader
 from springline.sources.postgres.stream import FRAGMENT_ENTRIES
 from springline.testing.capture import MemoryLog
 from tests.conformance.postgres_harness import Running, Workload, rows
 from tests.conftest import PostgresDatabase
 
 Run = Callable[..., Running]
+
+
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("springline.sources.postgres.capture.LOOK_EVERY_S", 0.3)
 
 
 @pytest.fixture
@@ -714,3 +719,51 @@ def test_it_stops_while_the_server_waits(run: Run, cursor: Any, dsn: str) -> Non
         started = time.monotonic()
         running.stop()
         assert time.monotonic() - started < 1.5
+
+
+def test_nothing_is_confirmed_behind_our_back(
+    run: Run, cursor: Any, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that asks for a sign of life must not learn a position that the log does not have: psycopg2 would answer with
+    what it received."""
+    monkeypatch.setattr("springline.sources.postgres.stream._ADVANCE_EVERY_S", 1_000.0)
+    cursor.execute("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (a text)")
+    running = Running(f"{dsn}&options=-c%20wal_sender_timeout%3D1s", ["t"])
+    try:
+        running.settle()
+        for _ in range(4):
+            cursor.execute("INSERT INTO other SELECT repeat('x', 1000) FROM generate_series(1, 1000)")
+            time.sleep(0.4)
+            assert confirmed(cursor) <= running.log.position  # type: ignore[operator]
+        cursor.execute("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'springline crm'")
+        assert cursor.fetchone() == (1,), "the connection was not kept alive"
+    finally:
+        running.stop()
+
+
+def test_a_row_moved_behind_the_snapshot_survives_a_kill(
+    run: Run, cursor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It moves from where the snapshot has not come yet to where it has been, without its large value; then the process dies."""
+    cursor.execute(Workload.TABLE.format(name="t"))
+    cursor.execute(
+        "INSERT INTO t SELECT g, 0, 'old', repeat(lpad(g::text, 8, '0'), 400) FROM generate_series(1, 400) g"
+    )
+    gate, read = threading.Event(), reader.read_chunk
+    chunks = iter(range(1_000_000))
+
+    def gated(*arguments: Any) -> Any:
+        if next(chunks) >= 5:
+            gate.wait(20)
+        return read(*arguments)
+
+    monkeypatch.setattr(reader, "read_chunk", gated)
+    running = run(["t"], chunk_rows=20)
+    running.wait(lambda: running.log.saved.get("table:crm.t", {}).get("last") == ["100"])
+    running.crash_at(1, durable=True)
+    cursor.execute("UPDATE t SET id = id - 1000 WHERE id BETWEEN 300 AND 310")
+    running.thread.join(0.5)
+    gate.set()
+    running.wait_for_crash()
+    running.start()
+    assert running.settle().table("crm.t") == rows(cursor, "t")
