@@ -171,7 +171,9 @@ def test_a_full_disk_raises_what_sqlite_raises(tmp_path: Path, disk: LossyDisk) 
 
 
 @pytest.mark.parametrize("writes", range(1, 60, 3))
-def test_a_crash_in_the_midst_of_a_commit_or_a_checkpoint(tmp_path: Path, disk: LossyDisk, writes: int) -> None:
+def test_a_crash_in_the_midst_of_a_commit_or_a_checkpoint(
+    tmp_path: Path, disk: LossyDisk, writes: int
+) -> None:
     path = tmp_path / "items.db"
     connection = open_items(path, disk, "FULL")
     done = 0
