@@ -16,8 +16,10 @@ from springline.assistant.receipts import RECEIPTS, Receipt
 from springline.context.assemble import ContextSnapshot
 from springline.context.definition import ContextDefinition, Passages, Rows
 from springline.context.knowledge import KnowledgeDefinition
+from springline.core.clock import SystemClock
 from springline.errors import ConfigurationError, NotFound
 from springline.inference.base import ChatModel, Embedder
+from springline.inference.retrying import RetryingChatModel, RetryPolicy
 from springline.runtime.base import TickNotice
 from springline.runtime.embedded.catalog import ViewDefinition
 from springline.runtime.embedded.runtime import Definition, EmbeddedRuntime, Options
@@ -25,6 +27,9 @@ from springline.serve.service import AssistantInfo
 from springline.settings import Settings
 from springline.sources.base import Source
 from springline.storage import DataFolder
+
+INTERACTIVE = RetryPolicy(attempts=2, first_wait_s=0.3, longest_wait_s=2.0)
+"""Somebody waits for the answer: one more try, soon, and then the extractive answer."""
 
 EmbedderChoice = Literal["auto", "local", "hashing"]
 
@@ -62,6 +67,7 @@ class App:
         self.views: list[ViewDefinition] = []
         self.knowledge_bases: list[tuple[KnowledgeDefinition, Embedder | EmbedderChoice | None]] = []
         self.context: ContextDefinition | None = None
+        self.organisation = name
         self._model: ChatModel | None = None
 
     def source(self, source: Source) -> Source:
@@ -128,16 +134,18 @@ class App:
         rows: Sequence[Rows] = (),
         passages: Sequence[Passages | str] = (),
         model: ChatModel | None = None,
+        organisation: str | None = None,
         **options: Any,
     ) -> None:
         """The assistant and what it may be given: rows of views about the subject, and passages.
 
-        ``subject`` names its kind: questions are asked as ``customer:42``. Without ``model`` and without a model in the settings it
+        ``subject`` names its kind: questions are asked as ``customer:42``. ``organisation``: in whose name a model answers. Without ``model`` and without a model in the settings it
         answers extractively. Options: see ``context.definition.ContextDefinition``.
         """
         parts = [*rows, *(Passages(one) if isinstance(one, str) else one for one in passages)]
         self.context = ContextDefinition(subject_kind=subject, parts=tuple(parts), **options)
         self._model = model
+        self.organisation = organisation or self.name
 
     def definition(self) -> Definition:
         """What the runtime is given. Loads the embedding models."""
@@ -166,9 +174,12 @@ class App:
         settings = self.settings
         if self._model is not None or settings.model is None:
             return self._model
-        make = load_part("springline.inference.openai_compatible", "OpenAICompatibleChat", "models")
+        assert settings.model_url is not None  # checked by the settings
+        make_endpoint = load_part("springline.inference.openai_compatible", "Endpoint", "models")
+        make_model = load_part("springline.inference.openai_compatible", "OpenAiChatModel", "models")
         key = settings.model_key.reveal() if settings.model_key else None
-        return make(settings.model, base_url=settings.model_url, api_key=key)
+        model: ChatModel = make_model(make_endpoint(settings.model_url, key), settings.model)
+        return RetryingChatModel(model, INTERACTIVE, SystemClock())
 
     def _embedder(self, choice: Embedder | EmbedderChoice | None, shared: dict[str, Embedder]) -> Embedder:
         chosen = choice or cast("EmbedderChoice", self.settings.embedder)
@@ -199,7 +210,7 @@ class Running:
         self.runtime = runtime
         self.model = app.chat_model()
         definition = app.context or ContextDefinition(subject_kind="subject", parts=())
-        self._assistant = Assistant(runtime, definition, self.model, runtime)
+        self._assistant = Assistant(runtime, definition, self.model, runtime, organisation=app.organisation)
 
     @property
     def name(self) -> str:

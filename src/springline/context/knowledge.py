@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from springline.operators.splitting import SplitLimits
 
@@ -25,4 +25,4 @@ class KnowledgeDefinition:
     error: str | None = None
     content_hash: str | None = None
     metadata: tuple[str, ...] = ()
-    limits: SplitLimits = SplitLimits()
+    limits: SplitLimits = field(default_factory=SplitLimits)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from springline.context.definition import Rows
 from springline.demo.airline import provenance_of
 
+ORGANISATION = "Springline Air Desk"
+TRY_QUERY = "SELECT origin, service_date, cancelled, delayed FROM airport_board"
+"""What the demo suggests to try on the command line."""
+
 VIEWS: tuple[tuple[str, str, tuple[str, ...] | None], ...] = (
     (
         "customer_profile",

@@ -102,11 +102,17 @@ def application(scenario: Scenario, dsn: str, documents: Path, options: Options)
     app.knowledge("policies", over=folder)
     app.assistant(
         subject="customer",
+        organisation=declared.ORGANISATION,
         rows=context_rows(scenario),
         passages=[Passages("policies")],
         time_zone="America/New_York",
     )
     return app
+
+
+def try_query(scenario: Scenario) -> str:
+    """A query worth trying on the command line."""
+    return APPLICATIONS[scenario.name].TRY_QUERY
 
 
 def context_rows(scenario: Scenario) -> Sequence[Rows]:
@@ -166,7 +172,14 @@ class Show:
         knowledge = runtime.knowledge[definition.name]
         plain = replace(definition, title="title", format=None, error=None, content_hash=None)
         self._copier = Copier(
-            dsn, schemas, app.views, plain, knowledge.embedder, documents, LANGUAGE, runtime.memo(definition.name)
+            dsn,
+            schemas,
+            app.views,
+            plain,
+            knowledge.embedder,
+            documents,
+            LANGUAGE,
+            runtime.memo(definition.name),
         )
         self.twin = Twin(
             copy=self._copier.copy,

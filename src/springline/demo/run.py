@@ -47,7 +47,7 @@ def main(options: Options) -> int:
     previous = {number: signal.signal(number, _stopper(stop)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with started(options, say=_say) as demo:
-            _print_welcome(demo, options)
+            _print_welcome(demo)
             while not stop.wait(0.5):
                 continue
             _say("\nStopping …")
@@ -132,7 +132,9 @@ def _check_installed() -> None:
         )
 
 
-def _print_welcome(demo: Demo, options: Options) -> None:
+def _print_welcome(demo: Demo) -> None:
+    from springline.demo import parts
+
     begin = demo.scenario.featured[0]
     clock: datetime = demo.replay.status().clock
     _say(f"""
@@ -144,7 +146,7 @@ def _print_welcome(demo: Demo, options: Options) -> None:
   Try    ask as {begin.name} ({begin.subject}): “{begin.questions[0]}”
          be the storm: change a flight in the SQL box and watch the open answer follow
          springline status --data {demo.running.runtime.folder.path}
-         springline query  --data {demo.running.runtime.folder.path} "SELECT * FROM airport_board"
+         springline query  --data {demo.running.runtime.folder.path} "{parts.try_query(demo.scenario)}"
 
   Ctrl-C stops everything.{"" if demo.running.model else "  No language model is configured: answers quote their sources."}
 """)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from springline.context.definition import Rows
 
+ORGANISATION = "the tau airline"
+TRY_QUERY = "SELECT flight_date, status, flights FROM flight_board ORDER BY flight_date"
+"""What the demo suggests to try on the command line."""
+
 VIEWS: tuple[tuple[str, str, tuple[str, ...] | None], ...] = (
     (
         "customer_profile",
