@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import cast
 
 import psutil
 import psycopg2
@@ -105,7 +106,7 @@ class Observer:
                 rows = snapshot.query("SELECT writer, newest FROM by_writer").rows
             now = time.monotonic()
             for writer, newest in rows:
-                self.seen[int(writer)].append((int(newest), now))
+                self.seen[cast("int", writer)].append((cast("int", newest), now))
 
     def wait_for(self, newest: Mapping[int, int], timeout_s: float = 60.0) -> None:
         """Waits until the last commit of every writer was seen."""

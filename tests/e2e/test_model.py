@@ -49,7 +49,7 @@ class Provider(BaseHTTPRequestHandler):
         for word in ANSWER.split(" "):
             chunk = {"choices": [{"delta": {"content": word + " "}, "finish_reason": None}]}
             self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
-        end = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+        end: dict[str, Any] = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
         self.wfile.write(f"data: {json.dumps(end)}\n\ndata: [DONE]\n\n".encode())
 
     def log_message(self, format: str, *args: object) -> None:
@@ -107,7 +107,7 @@ def test_the_model_is_given_the_subjects_context_and_nothing_else(running: Runni
 
 def test_it_streams(running: Running) -> None:
     events = list(running.ask_stream(REQUEST))
-    assert [event.event for event in events][0] == "context"
+    assert next(event.event for event in events) == "context"
     assert sum(event.event == "token" for event in events) > 2
     assert events[-1].data["answer"] == ANSWER
 

@@ -180,7 +180,7 @@ ROWS: tuple[Rows, ...] = (
             cabin="booking_flights.cabin",
             pet="bookings.pet",
             destination_name="airports.name",
-        ),  # fmt: skip
+        ),
     ),
     Rows(
         "customer_connections",

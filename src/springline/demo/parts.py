@@ -167,7 +167,7 @@ class Show:
             paused=options.paused,
         )
         runtime = running.runtime
-        schemas = [schema for schema in app.sources["airline"].tables()]
+        schemas = list(app.sources["airline"].tables())
         [(definition, _)] = app.knowledge_bases
         knowledge = runtime.knowledge[definition.name]
         plain = replace(definition, title="title", format=None, error=None, content_hash=None)
