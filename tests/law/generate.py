@@ -169,7 +169,7 @@ class Query:
         if not pairs:
             pairs = [("1", "1")]
         one, two = self.draw(st.sampled_from(pairs[:12]))
-        return f"{one} = {two}"
+        return f"{one} {self.choose('=', '=', '=', '=', 'IS NOT DISTINCT FROM')} {two}"
 
     # -- expressions -----------------------------------------------------------------------------------------------
 

@@ -183,7 +183,8 @@ class Checker(CallChecker):
 
     def _null_test(self, node: exp.Is, test: str) -> Typed:
         operand = self.check(node.this)
-        return derived(f"({operand.sql} {test})", BOOLEAN, [operand], nullable=False)
+        made = derived(f"({operand.sql} {test})", BOOLEAN, [operand], nullable=False)
+        return replace(made, test="NULL", parts=(operand,)) if test == "IS NULL" else made
 
     def _paren(self, node: exp.Paren) -> Typed:
         inner = self.check(node.this)

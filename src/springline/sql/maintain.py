@@ -190,7 +190,7 @@ def describe_rows(parts: Parts, rows: Rows) -> None:
             if occurrence.relation in parts.scans:
                 cost = "no equality to look up by: each change reads a table whole"
             parts.levels.append(OperatorLevel(f"JOIN {occurrence.relation}", "delta", cost))
-    if any(len(one.refs) < 2 or not one.parts for one in rows.filters):
+    if any(len(one.refs) < 2 or not one.test for one in rows.filters):
         parts.levels.append(OperatorLevel("FILTER", "delta", "each changed row once"))
     parts.levels.append(OperatorLevel("PROJECT", "delta", "each changed row once"))
 
@@ -285,8 +285,9 @@ def _touching(rows: Rows, anchor: str, changed: str) -> Term:
     if anchor == changed:
         return Term(f"FROM {delta(rows.occurrence(changed).relation)} AS {changed}", "1")
     left = {one.alias for one in rows.occurrences if one.kind == "left"}
+    # A condition over another LEFT JOIN's table helps only if it cannot hold where that table has no row.
     by_owner = {
-        one.alias: [part for part in one.on if part.parts or not part.refs & (left - {one.alias})]
+        one.alias: [part for part in one.on if part.test == "=" or not part.refs & (left - {one.alias})]
         for one in rows.occurrences
     }
     wanted = {changed, anchor}

@@ -127,7 +127,7 @@ def compare(where: Text, node: Tree, operator: str, left: Typed, right: Typed) -
     made = derived(
         f"({one.sql} {operator} {other.sql})", BOOLEAN, [left, right], nullable=False if distinct else None
     )
-    return replace(made, parts=(one, other)) if operator in ("=", "IS") else made
+    return replace(made, test=operator, parts=(one, other)) if operator in ("=", "IS") else made
 
 
 def logical(where: Text, node: Tree, operator: str, operands: list[Typed]) -> Typed:

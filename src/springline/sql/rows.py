@@ -62,13 +62,14 @@ def names_of(columns: Iterable[str]) -> str:
 def equalities(conditions: Iterable[Typed]) -> Iterator[tuple[Typed, Typed]]:
     """The two sides of each conjunct that is an equality."""
     for condition in conditions:
-        if len(condition.parts) == 2:
+        if condition.test in ("=", "IS"):
             yield condition.parts[0], condition.parts[1]
 
 
 def determined(rows: Rows, start: Iterable[str]) -> set[str]:
-    """The aliases of which at most one row can go with given rows of ``start``: those joined on their whole key."""
-    known = set(start)
+    """The aliases of which at most one row can go with given rows of ``start``: those joined on their whole key, and those
+    that a filter wants to be missing (LEFT JOIN … WHERE id IS NULL)."""
+    known = set(start) | _missing(rows)
     pairs = [(pair, None) for pair in equalities(rows.filters)]
     pairs += [(pair, one.alias) for one in rows.occurrences for pair in equalities(one.on)]
     while True:
@@ -91,6 +92,16 @@ def determined(rows: Rows, start: Iterable[str]) -> set[str]:
                 added = True
         if not added:
             return known
+
+
+def _missing(rows: Rows) -> set[str]:
+    left = {one.alias: one.schema for one in rows.occurrences if one.kind == "left"}
+    tested = [one.parts[0].column for one in rows.filters if one.test == "NULL"]
+    return {
+        column[0]
+        for column in tested
+        if column is not None and column[0] in left and not left[column[0]].column(column[1]).nullable
+    }
 
 
 def key_aliases(rows: Rows, *, first: str | None = None) -> list[str] | None:

@@ -39,6 +39,8 @@ class Typed:
     unchecked: str | None = None
     """What to report where ``raw`` overflowed: set if it may."""
     parameter: bool = False
+    test: str = ""
+    """Of a condition: ``=`` or ``IS`` (equal, NULLs too) between its two ``parts``, ``NULL`` for IS NULL of one."""
     parts: tuple[Typed, ...] = field(default=(), repr=False)
 
     @property

@@ -1,0 +1,209 @@
+"""Scenario files: what SQL over changing tables means, written so that a person can check it.
+
+A scenario is a Markdown file. Its prose says what is shown; its fenced blocks are run, in order:
+
+``table NAME``
+    One column a line as in CREATE TABLE (``id INT NOT NULL``), and ``PRIMARY KEY (…)`` if there is one.
+``view NAME`` or ``view NAME key=a,b``
+    A SELECT.
+``changes TABLE``
+    Rows that come (``+``) and go (``-``), under a header. Blocks with nothing between them are one tick, each for another table.
+``expect VIEW``
+    The view's changes in that tick. A view whose changes are not given must not have changed.
+``rows VIEW``
+    All rows of the view after that tick.
+
+Values are written as ``CAST(… AS STRING)`` would show them and as they can be read back; ``NULL`` is null. Both runtimes run these files: they
+are the one definition of meaning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from springline.core.schema import Column, TableSchema
+from springline.core.types import Stored, parse_type, render, store
+from springline.sql.text_functions import parse_value
+from springline.testing.sql_harness import SqlHarness
+
+_BLOCK = re.compile(r"^```(table|view|changes|expect|rows) ([^\n`]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+SignedRow = tuple[str, tuple[str, ...]]
+"""'+' or '-', and the row's values as texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioView:
+    name: str
+    text: str
+    key: tuple[str, ...] | None
+
+
+@dataclass(slots=True)
+class ScenarioTick:
+    """One tick: changes by table, the expected changes by view, and all rows by view where they are given."""
+
+    changes: dict[str, list[SignedRow]] = field(default_factory=dict[str, list[SignedRow]])
+    expected: dict[str, list[SignedRow]] = field(default_factory=dict[str, list[SignedRow]])
+    rows: dict[str, list[SignedRow]] = field(default_factory=dict[str, list[SignedRow]])
+
+
+@dataclass(slots=True)
+class Scenario:
+    """A parsed scenario file."""
+
+    tables: list[TableSchema] = field(default_factory=list[TableSchema])
+    views: list[ScenarioView] = field(default_factory=list[ScenarioView])
+    ticks: list[ScenarioTick] = field(default_factory=list[ScenarioTick])
+
+
+def parse_scenario(text: str) -> Scenario:
+    """Reads a scenario file. Raises ValueError where a block makes no sense."""
+    made = Scenario()
+    end = 0
+    for block in _BLOCK.finditer(text):
+        kind, heading, body = block.groups()
+        name, *options = heading.split()
+        follows = kind == "changes" and end > 0 and not text[end : block.start()].strip()
+        end = block.end() if kind == "changes" else 0
+        if kind == "table":
+            made.tables.append(_table(name, body))
+        elif kind == "view":
+            key = next((tuple(one[4:].split(",")) for one in options if one.startswith("key=")), None)
+            made.views.append(ScenarioView(name, body.strip(), key))
+        else:
+            if kind == "changes" and not (follows and name not in made.ticks[-1].changes):
+                made.ticks.append(ScenarioTick())
+            if not made.ticks:
+                raise ValueError(f"'{kind} {name}' comes before the first changes.")
+            tick = made.ticks[-1]
+            {"changes": tick.changes, "expect": tick.expected, "rows": tick.rows}[kind][name] = _signed_rows(
+                body
+            )
+    return made
+
+
+def _table(name: str, body: str) -> TableSchema:
+    columns: list[Column] = []
+    key: tuple[str, ...] = ()
+    for line in filter(None, (one.strip().rstrip(",") for one in body.splitlines())):
+        if found := re.fullmatch(r"PRIMARY KEY ?\((.*)\)", line):
+            key = tuple(part.strip() for part in found[1].split(","))
+            continue
+        column, _, kind = line.partition(" ")
+        required = kind.endswith(" NOT NULL")
+        columns.append(
+            Column(column, parse_type(kind.removesuffix(" NOT NULL").strip()), nullable=not required)
+        )
+    return TableSchema(name, tuple(columns), key)
+
+
+def _signed_rows(body: str) -> list[SignedRow]:
+    lines = [line for line in body.splitlines() if line.strip()]
+    made: list[SignedRow] = []
+    for line in lines[1:]:
+        sign, _, cells = line.partition("|")
+        made.append(
+            (sign.strip() or "+", tuple(cell.strip() for cell in cells.strip().strip("|").split("|")))
+        )
+    return made
+
+
+def run_scenario(text: str) -> None:
+    """Runs a scenario on the embedded compiler. Raises AssertionError with both sides as text tables."""
+    scenario = parse_scenario(text)
+    harness = SqlHarness(scenario.tables)
+    for view in scenario.views:
+        harness.add_view(view.name, view.text, key=view.key)
+    for number, tick in enumerate(scenario.ticks, start=1):
+        done = harness.tick(_stored_changes(harness, tick.changes))
+        for view in scenario.views:
+            found = _shown(harness, view.name, done.get(view.name, []))
+            _assert_same(
+                harness, view.name, f"changes in tick {number}", tick.expected.get(view.name, []), found
+            )
+            kept = _shown(harness, view.name, [(row, 1) for row in harness.rows(view.name)])
+            batch = _shown(harness, view.name, [(row, 1) for row in harness.batch(view.name)])
+            _assert_same(
+                harness,
+                view.name,
+                f"rows after tick {number} (expected: its query over all rows)",
+                batch,
+                kept,
+            )
+            if view.name in tick.rows:
+                _assert_same(harness, view.name, f"rows after tick {number}", tick.rows[view.name], kept)
+
+
+def _stored_changes(
+    harness: SqlHarness, changes: Mapping[str, Sequence[SignedRow]]
+) -> dict[str, list[tuple[tuple[Stored, ...], int]]]:
+    made: dict[str, list[tuple[tuple[Stored, ...], int]]] = {}
+    for table, rows in changes.items():
+        columns = harness.schemas[table].columns
+        made[table] = [
+            (
+                tuple(_read(cell, column) for cell, column in zip(cells, columns, strict=True)),
+                1 if sign == "+" else -1,
+            )
+            for sign, cells in rows
+        ]
+    return made
+
+
+def _read(cell: str, column: Column) -> Stored:
+    if cell == "NULL":
+        return None
+    if column.type.name == "STRING":
+        return cell.strip("'")
+    if column.type.is_temporal:
+        return store(cell, column.type)
+    value = "NaN" if cell == "NaN" else parse_value(cell, column.type)
+    if value is None:
+        raise ValueError(f"{cell!r} is not a {column.type} (column {column.name!r}).")
+    return value
+
+
+def _shown(harness: SqlHarness, name: str, rows: Iterable[tuple[tuple[Stored, ...], int]]) -> list[SignedRow]:
+    columns = harness.schemas[name].columns
+    return [
+        (
+            "+" if weight > 0 else "-",
+            tuple(_cell(value, column) for value, column in zip(row, columns, strict=True)),
+        )
+        for row, weight in rows
+    ]
+
+
+def _cell(value: Stored, column: Column) -> str:
+    rendered = render(value, column.type)
+    if rendered is None:
+        return "NULL"
+    if isinstance(rendered, bool):
+        return "TRUE" if rendered else "FALSE"
+    return repr(rendered) if rendered == "" else str(rendered)
+
+
+def _assert_same(
+    harness: SqlHarness, name: str, what: str, expected: Sequence[SignedRow], found: Sequence[SignedRow]
+) -> None:
+    if Counter(expected) != Counter(found):
+        header = harness.schemas[name].names
+        raise AssertionError(
+            f"View {name!r}, {what}:\n\nexpected\n{text_table(header, expected)}\n\nfound\n{text_table(header, found)}"
+        )
+
+
+def text_table(header: Sequence[str], rows: Iterable[SignedRow]) -> str:
+    """Rows as a text table, in order, as scenario files have them."""
+    lines = [(" ", tuple(header)), *sorted(rows, key=lambda one: (one[1], one[0]))]
+    widths = [max(len(cells[index]) for _, cells in lines) for index in range(len(header))]
+    return "\n".join(
+        (
+            f"{sign} | " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        ).rstrip()
+        for sign, cells in lines
+    )
