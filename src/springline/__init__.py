@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Answer", "App", "AskRequest", "Passages", "Rows", "Running", "Settings", "SpringlineError", "__version__"]
+__all__ = [
+    "Answer",
+    "App",
+    "AskRequest",
+    "Passages",
+    "Rows",
+    "Running",
+    "Settings",
+    "SpringlineError",
+    "__version__",
+]
 
 _HOMES = {
     "Answer": "springline.assistant.base",

@@ -29,7 +29,6 @@ from springline.errors import ConfigurationError
 from springline.inference.base import ChatModel
 from springline.runtime.base import OnMiss, Require
 
-
 MOST_STANDING: Final = 512
 
 
@@ -266,7 +265,9 @@ class _Standing:
     @staticmethod
     def _key(context: Context) -> str:
         subject = None if context.subject is None else str(context.subject)
-        return content_hash([context.hash, context.question, subject, context.language, context.freshness.met])
+        return content_hash(
+            [context.hash, context.question, subject, context.language, context.freshness.met]
+        )
 
 
 class _Parts:

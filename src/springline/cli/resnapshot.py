@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @json_option
 @with_settings("data", "token")
 def command(settings: Settings, tables: Sequence[str], target: str, url: str | None, as_json: bool) -> None:
-    """Load tables (as Springline names them: source.table; default: all) again from their source.
+    """Load tables (as Springline names them: source.table, or a source for all of its; default: all) again from their source.
 
     A running application does it while it serves; rows stay readable and say that they are loading. One that does not run does it at
     its next start: needed when a source has lost the changes after our position, or is another server.
@@ -85,7 +85,8 @@ def _by_source(app: App, tables: Sequence[str]) -> dict[str, list[str] | None]:
                 f"{table!r} is not a table that can be loaded again.",
                 hint=f"Name it with its source ({', '.join(sorted(able)) or 'there is none'}): source.table.",
             )
-        listed = chosen.setdefault(name, [])
-        assert listed is not None
-        listed.append(table)
+        if table == name:
+            chosen[name] = None
+        elif (listed := chosen.setdefault(name, [])) is not None:
+            listed.append(table)
     return chosen

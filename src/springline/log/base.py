@@ -39,7 +39,8 @@ class Logged:
 
 
 class CaptureWriter(Protocol):
-    """One source's way into the log. Used by that source's thread alone."""
+    """One source's way into the log. Used by that source's thread alone, and opened afresh for each ``run`` of the source: what an
+    interrupted run had appended and not committed is forgotten with its writer."""
 
     def position(self) -> Position | None:
         """How far the source was captured durably; None if never. May be called at any time."""

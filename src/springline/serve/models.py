@@ -71,7 +71,7 @@ class ReloadForm(Form):
     tables: list[str] = Field(
         default_factory=list,
         max_length=1_000,
-        description="Names like `source.table`; none: all that can be loaded again.",
+        description="Names like `source.table`, or a source; none: all.",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from springline.core.position import Position
 from springline.core.schema import TableSchema
@@ -77,4 +77,19 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Releases connections. Idempotent; called after ``run`` returned."""
+        ...
+
+
+@runtime_checkable
+class Reloadable(Protocol):
+    """A source whose tables can be loaded again on request."""
+
+    def request_reload(self, tables: Sequence[str] | None = None) -> None:
+        """Loads tables (as relations are named; None: all) again while the source runs. Thread-safe. Raises SourceUnavailable where it does
+        not run."""
+        ...
+
+    def resnapshot(self, writer: CaptureWriter, tables: Sequence[str] | None = None) -> None:
+        """Makes the next ``run`` load tables again, and finds a place to go on from where the old one was lost. While the source does not
+        run."""
         ...

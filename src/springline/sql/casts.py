@@ -74,7 +74,7 @@ def read_type(where: Text, node: Tree) -> tuple[SqlType, int | None]:
         hint = "Types: " + ", ".join(
             sorted({str(one) for one in _SIMPLE.values()} | {"DECIMAL(p, s)", "VARCHAR(n)"})
         )
-        raise where.error(node, f"The type {where.quote(node)} is not known here.", hint + ".")
+        raise where.error(node.parent or node, f"The type {where.quote(node)} is not known here.", hint + ".")
     kind = _SIMPLE[name]
     limit = parameters[0] if parameters else None
     if kind.is_temporal and limit is not None and limit > 6:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, ClassVar, NoReturn
 
 from sqlglot import exp, parser, tokens
@@ -105,8 +106,14 @@ class Text:
 
 
 def _first_offset(node: Tree) -> int | None:
-    found = [one.meta["start"] for one in node.walk() if "start" in one.meta]
-    return min(found) if found else None
+    """Where the node begins; for one without a position of its own (a literal's sign, a parameter), what it stands in."""
+    place: Tree | None = node
+    while place is not None:
+        found = [one.meta["start"] for one in place.walk() if "start" in one.meta]
+        if found:
+            return min(found)
+        place = place.parent
+    return None
 
 
 def parse_query(text: str) -> tuple[Tree, Text]:
@@ -143,7 +150,7 @@ def _refuse_early(where: Text) -> None:
         found = Flink().tokenize(where.text)
     except TokenError:
         return
-    for one, following in zip(found, [*found[1:], None], strict=True):
+    for one, following in zip_longest(found, found[1:]):
         name = one.text.upper()
         if (
             following is not None

@@ -54,13 +54,12 @@ class Scope:
         name, qualifier = node.name, _qualifier(node)
         if qualifier and not any(qualifier in item.qualifiers for item in self.items):
             known = [name for item in self.items for name in item.qualifiers]
-            raise self.where.error(
-                node, f"No table of this query goes by {qualifier!r}.", near_misses(qualifier, known) or None
-            )
+            hint = near_misses(qualifier, known) or f"Tables: {', '.join(item.name for item in self.items)}."
+            raise self.where.error(node, f"No table of this query goes by {qualifier!r}.", hint)
         items = [item for item in self.items if not qualifier or qualifier in item.qualifiers]
-        known = list(dict.fromkeys(column for item in items for column in item.columns))
-        listed = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
-        hint = near_misses(name, known) or (f"Columns: {listed}." if known else None)
+        columns = list(dict.fromkeys(column for item in items for column in item.columns))
+        listed = ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")
+        hint = near_misses(name, columns) or (f"Columns: {listed}." if columns else None)
         raise self.where.error(node, f"There is no column {name!r}.", hint)
 
     def _find(self, node: exp.Column) -> Typed | None:

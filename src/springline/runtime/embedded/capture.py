@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 from springline.core.position import Position
 from springline.errors import SpringlineError, StorageFull
 from springline.log.sqlite import SqliteLog
-from springline.sources.base import Source, SourceStatus
+from springline.sources.base import Reloadable, Source, SourceStatus
 
 LONGEST_PAUSE_S = 30.0
 
@@ -29,12 +30,32 @@ class Capture:
         self.source = source
         self._log = log
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"capture:{source.name}", daemon=True)
+        self._thread = self._new_thread()
         self._error: SpringlineError | None = None
         self._retrying = False
         self._position: Position | None = None
 
     def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def can_reload(self) -> bool:
+        return isinstance(self.source, Reloadable)
+
+    def reload(self, tables: Sequence[str]) -> None:
+        """Has these tables (as relations are named) loaded again: at once where the source runs; a source that has given up, because it
+        lost the changes after our position, say, is prepared for it and started again. Raises SourceError."""
+        assert isinstance(self.source, Reloadable)
+        if self._thread.is_alive():
+            self.source.request_reload(tables)
+            return
+        writer = self._log.open_writer(self.source.name)
+        try:
+            self.source.resnapshot(writer, tables)
+        finally:
+            writer.close()
+        self._error = None
+        self._thread = self._new_thread()
         self._thread.start()
 
     def stop(self, timeout_s: float = 10.0) -> None:
@@ -54,6 +75,9 @@ class Capture:
         if self._retrying and status.state in ("snapshot", "streaming"):
             return status  # It has come back since.
         return replace(status, state="retrying" if self._retrying else "stopped", error=str(error))
+
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name=f"capture:{self.source.name}", daemon=True)
 
     def _run(self) -> None:
         failures = 0

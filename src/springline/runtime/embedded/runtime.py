@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import apsw
 
@@ -345,24 +344,27 @@ class EmbeddedRuntime:
         """Appends a row of one of Springline's own tables to the log. Durable when it returns."""
         self._recorder.record(table, row)
 
-    def reload(self, tables: Sequence[str]) -> list[str]:
-        """Has tables (none named: all that can be) loaded again from their sources while everything runs; their names. Raises NotFound
-        for a table of no source that can do that."""
-        able: dict[str, Any] = {
-            source.name: source for source in self.definition.sources if hasattr(source, "request_reload")
-        }
-        known = [name for name in self.schemas() if name.partition(".")[0] in able]
-        if unknown := sorted(set(tables) - set(known)):
-            raise NotFound(
-                f"{unknown[0]!r} is not a table that can be loaded again.",
-                hint=f"Tables that can: {', '.join(known) or 'none'}.",
-            )
-        chosen = list(tables) or known
-        for name, source in able.items():
-            mine = [table for table in chosen if table.partition(".")[0] == name]
-            if mine:
-                source.request_reload(mine)
-        return chosen
+    def reload(self, names: Sequence[str]) -> list[str]:
+        """Has tables loaded again from their sources while everything runs; their names. ``names``: tables, or sources for all of theirs;
+        none for all that can be. Raises NotFound for others."""
+        able = {capture.source.name: capture for capture in self._captures if capture.can_reload}
+        tables: dict[str, list[str]] = {name: [] for name in able}
+        for table in self.schemas():
+            if (source := table.partition(".")[0]) in tables:
+                tables[source].append(table)
+        chosen: dict[str, list[str]] = {}
+        for name in names or able:
+            source = name.partition(".")[0]
+            mine = tables.get(source, []) if name == source else [name]
+            if not set(mine) <= set(tables.get(source, [])) or source not in able:
+                known = ", ".join(table for many in tables.values() for table in many) or "none"
+                raise NotFound(
+                    f"{name!r} is not a table that can be loaded again.", hint=f"Tables that can: {known}."
+                )
+            chosen.setdefault(source, []).extend(mine)
+        for source, mine in chosen.items():
+            able[source].reload(mine)
+        return [table for many in chosen.values() for table in many]
 
     @property
     def progress(self) -> Progress:
