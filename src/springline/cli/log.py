@@ -13,7 +13,6 @@ import click
 from springline.cli.options import json_option, with_settings
 from springline.cli.output import plain_text, shown
 from springline.core.change import Entry, Operation, Unchanged
-from springline.core.position import position_to_text
 from springline.core.schema import TableSchema
 from springline.core.types import render
 from springline.errors import StateError
@@ -134,7 +133,7 @@ class JsonPrinter:
         line = {
             "sequence": logged.sequence,
             "source": logged.source,
-            "position": position_to_text(logged.position),
+            "position": logged.position_text,
             "committed_at_us": logged.committed_at_us,
             "transaction": logged.identifier,
             "operation": Operation(operation).name.lower(),
@@ -161,7 +160,7 @@ class TextPrinter:
             at = dt.datetime.fromtimestamp(logged.committed_at_us / 1e6, dt.UTC).strftime(
                 "%Y-%m-%d %H:%M:%S.%f"
             )[:-3]
-            head = f"{logged.sequence}  {at}Z  {logged.source} {position_to_text(logged.position)}"
+            head = f"{logged.sequence}  {at}Z  {logged.source} {logged.position_text}"
             click.echo(click.style(f"{head}  {logged.identifier}".rstrip(), bold=True))
         click.echo(f"  {plain_text(self._describe(operation, table, before, after, schemas))}")
 

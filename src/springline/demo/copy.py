@@ -18,7 +18,7 @@ import psycopg2
 
 from springline.context.knowledge import KnowledgeDefinition
 from springline.core.change import Entry, load_entry, schema_entry
-from springline.core.position import PositionVector, PostgresPosition
+from springline.core.position import PositionVector, PostgresPosition, position_to_text
 from springline.core.schema import Column, TableSchema
 from springline.core.types import STRING, Stored, store
 from springline.errors import SourceUnavailable
@@ -92,7 +92,14 @@ class Copier:
         knowledge.create(connection)
         engine.add_consumer(knowledge)
         logged = Logged(
-            1, self._schemas[0].name.split(".")[0], position, began_us, began_us, "copy", None, len(tables)
+            1,
+            self._schemas[0].name.split(".")[0],
+            position_to_text(position),
+            began_us,
+            began_us,
+            "copy",
+            None,
+            len(tables),
         )
         engine.run([(logged, [[*tables, *_document_entries(documents)]])])
         engine.install(self._views, [*self._schemas, _document_schema()])

@@ -74,7 +74,7 @@ class LogReader:
             (after, limit),
         )
         for row in cursor:
-            logged = _logged(row)
+            logged = Logged._make(row)
             if found and entries + logged.size > limit:
                 cursor.close()
                 break
@@ -114,7 +114,7 @@ class LogReader:
             (after, limit),
         )
         for row in cursor:
-            logged = _logged(row)
+            logged = Logged._make(row[:10])
             if logged.is_spilled or (found and entries + logged.size > limit):
                 cursor.close()
                 break
@@ -434,18 +434,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _logged(row: tuple[Any, ...]) -> Logged:
-    return Logged(
-        sequence=row[0],
-        source=row[1],
-        position=position_from_text(row[2]),
-        committed_at_us=row[3],
-        captured_at_us=row[4],
-        identifier=row[5],
-        actor=row[6],
-        size=row[7],
-        first_fragment=row[8],
-        last_fragment=row[9],
-    )

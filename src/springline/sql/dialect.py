@@ -7,6 +7,7 @@ Names are case-sensitive and quoted with backticks, strings are quoted with apos
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -184,6 +185,8 @@ def _raise_parse_error(where: Text, error: ParseError) -> NoReturn:
     line, end_column = first.get("line"), first.get("col")
     column = None if end_column is None else max(1, int(end_column) - len(highlight) + 1)
     description = str(first.get("description") or error).rstrip(".")
+    if missing := re.match(r"Required keyword: '\w+' missing for <class '[\w.]+\.(\w+)'>", description):
+        description = f"{missing[1].upper()} is not complete"
     near = f" near {highlight!r}" if highlight else ""
     raise SqlError(
         f"This is not Flink SQL as understood here: {description}{near}.",

@@ -15,7 +15,7 @@ from typing import Protocol
 import apsw
 
 from springline.core.change import Entry, Operation
-from springline.core.position import Tick, position_to_text
+from springline.core.position import Tick
 from springline.core.schema import TableSchema
 from springline.log.base import Logged
 from springline.runtime.base import RelationChange
@@ -151,7 +151,7 @@ class Engine:
         cause = Cause(
             logged.source,
             known.position if known else None,
-            position_to_text(logged.position),
+            logged.position_text,
             logged.committed_at_us,
             logged.sequence,
         )
@@ -172,11 +172,10 @@ class Engine:
             change.add(operation, before, after, tables[table].stored_row)
         self._propagate(changes, tick, cause, outcome)
         outcome.changes += len(part.entries)
-        for one in part.ended:
-            outcome.source_commit_times_us.append(one.committed_at_us)
-            applied[one.source] = SourceProgress(
-                position_to_text(one.position), one.committed_at_us, one.sequence
-            )
+        if part.ended:
+            outcome.source_commit_times_us.extend(one.committed_at_us for one in part.ended)
+            last = part.ended[-1]  # All of a part are of one source.
+            applied[last.source] = SourceProgress(last.position_text, last.committed_at_us, last.sequence)
 
     def _propagate(
         self, changes: Mapping[str, TableChanges], tick: Tick, cause: Cause, outcome: TickResult

@@ -41,7 +41,7 @@ from springline.runtime.embedded.work import Worker
 from springline.sources.base import Source
 from springline.storage import DataFolder, immediate, open_file, reported
 
-SWITCH_INTERVAL_S = 0.0005
+SWITCH_INTERVAL_S = 0.0001
 
 
 @dataclass(frozen=True)
@@ -234,11 +234,12 @@ class EmbeddedRuntime:
             max(0.0, (outcome.committed_at_us - at) / 1_000) for at in outcome.source_commit_times_us
         ]
         self._measure.tick(outcome.changes, latencies)
-        self._publish(outcome)
-        self._worker.notice(outcome.tick, outcome.results)
+        if self._publish(outcome) or outcome.results:
+            self._worker.notice(outcome.tick, outcome.results)
         self._feeds.publish(outcome.feed)
 
-    def _publish(self, outcome: TickResult) -> None:
+    def _publish(self, outcome: TickResult) -> bool:
+        """Tells whoever waits; whether model work is pending."""
         [(oldest,)] = self._connection.execute("SELECT min(log_sequence) FROM _work").fetchall()
         resume = outcome.resume
         self._touched.update(dict.fromkeys(outcome.touched, int(outcome.tick)))
@@ -255,6 +256,7 @@ class EmbeddedRuntime:
                 outcome.duration_ms,
             )
         )
+        return oldest is not None
 
     def _on_failure(self, error: BaseException) -> None:
         self._state = "failed"

@@ -39,6 +39,7 @@ ACTOR_PREFIX: Final = "springline.actor"
 _READ_AT_ONCE: Final = 1_000
 _HOLD_AT_MOST_S: Final = 0.02
 _ADVANCE_EVERY_S: Final = 1.0
+_TELL_EVERY_S: Final = 0.1
 _WAIT_S: Final = 0.2
 _NO_STATUS_S: Final = 1_000_000_000
 
@@ -97,6 +98,8 @@ class Stream:
         self._received = position.lsn
         self._uncommitted_since: float | None = None
         self._advanced_at = 0.0
+        self._told = position.lsn
+        self._told_at = 0.0
         self._transaction: Begin | None = None
         self._delivered_before = False
         self._entries: list[Entry] = []
@@ -131,10 +134,12 @@ class Stream:
             if is_drained or self._must_commit():
                 self._commit()
             self._handler.on_pause(is_between_transactions=self._transaction is None)
+            self._tell()
             if is_drained:
                 self._advance()
                 select.select([self._cursor], [], [], _WAIT_S)
         self._commit()
+        self._tell(at_once=True)
 
     def append_now(self, entries: list[Entry]) -> None:
         """Adds entries that no transaction of the source brought, at the current position. Only between transactions."""
@@ -288,6 +293,12 @@ class Stream:
         if isinstance(position, PostgresPosition) and position.lsn > self._durable:
             self._durable = position.lsn
             self.appended = max(self.appended, position.lsn)
+
+    def _tell(self, *, at_once: bool = False) -> None:
+        """Tells the server what is durable, a few times a second: it only frees its disk by it, and nobody waits for that."""
+        now = time.monotonic()
+        if self._told < self._durable and (at_once or now - self._told_at >= _TELL_EVERY_S):
+            self._told, self._told_at = self._durable, now
             self._feedback.send_feedback(
-                write_lsn=position.lsn, flush_lsn=position.lsn, apply_lsn=position.lsn, force=True
+                write_lsn=self._durable, flush_lsn=self._durable, apply_lsn=self._durable, force=True
             )
