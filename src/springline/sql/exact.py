@@ -150,7 +150,7 @@ def wide_unkey(key: str) -> str:
     body = key[1:] if key[0] == "2" else key[1:-1].translate(_NINES)
     magnitude, digits = int(body[:6]) - 500_000, body[6:]
     number = Decimal(int(digits)).scaleb(magnitude - len(digits), WIDE)
-    return wide_text(-number if key[0] == "0" else number)
+    return wide_text(number.copy_negate() if key[0] == "0" else number)
 
 
 _UNUSUAL = {"4": "NaN", "3": "Infinity", "0!": "-Infinity", "1": "0"}

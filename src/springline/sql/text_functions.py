@@ -63,7 +63,7 @@ def _decimal(value: Stored, type_: SqlType) -> Stored:
     if type_.precision is None:
         return wide_text(number)
     rounded = number.quantize(Decimal(1).scaleb(-(type_.scale or 0)), ROUND_HALF_UP, WIDE)
-    if abs(rounded) >= Decimal(10) ** (type_.precision - (type_.scale or 0)):
+    if rounded.copy_abs() >= Decimal(10) ** (type_.precision - (type_.scale or 0)):
         return None
     return int(rounded.scaleb(type_.scale or 0)) if type_.is_scaled else wide_text(rounded)
 

@@ -1,0 +1,66 @@
+"""docs/sql.md is run: every example gives what stands beside it, and every function has one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from springline.core.types import load, render
+from springline.sql import compile_query
+from springline.sql.scalars import names
+from springline.testing.scenarios import parse_scenario
+from springline.testing.sql_harness import SqlHarness
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "sql.md"
+TEXT = DOCUMENT.read_text()
+EXAMPLES = [
+    (expression.replace("\\|", "|"), result.strip())
+    for table in re.findall(r"^\| example \| result \|\n\|---\|---\|\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
+    for expression, result in re.findall(r"^\| `(.+)` \| (.+) \|$", table, re.MULTILINE)
+]
+
+
+def shown(value: object, kind: object) -> str:
+    if isinstance(value, str) and str(kind) == "STRING":
+        return f"'{value}'"
+    if value is None:
+        return "NULL"
+    return {True: "TRUE", False: "FALSE"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+@pytest.fixture(scope="module")
+def harness() -> SqlHarness:
+    scenario = parse_scenario(TEXT)
+    made = SqlHarness(scenario.tables)
+    for view in scenario.views:
+        made.add_view(view.name, view.text)
+    return made
+
+
+@pytest.mark.parametrize(("expression", "result"), EXAMPLES)
+def test_example(harness: SqlHarness, expression: str, result: str) -> None:
+    program = compile_query(f"SELECT {expression} AS x", {})
+    [(stored,)] = harness.connection.execute(program.sql).fetchall()
+    [(_, kind)] = program.columns
+    assert shown(render(stored, kind), kind) == result
+    load(stored, kind)
+
+
+def test_queries_run(harness: SqlHarness) -> None:
+    queries = re.findall(r"^```query\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    assert queries
+    for query in queries:
+        harness.query(query)
+
+
+def test_every_function_has_an_example() -> None:
+    examples = " ".join(expression for expression, _ in EXAMPLES)
+    missing = [name for name in names() if not re.search(rf"\b{name}\(", examples)]
+    assert not missing
+
+
+def test_the_views_of_the_page_have_keys(harness: SqlHarness) -> None:
+    assert harness.schemas["delays"].key == ("origin",)
+    assert harness.schemas["seats"].key == ("id", "reference")

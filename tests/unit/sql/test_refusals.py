@@ -1,0 +1,123 @@
+"""What is not understood is refused when it is declared: what, where in the text, and what to write instead."""
+
+from __future__ import annotations
+
+import pytest
+
+from springline.errors import SqlError
+from springline.sql import compile_query, compile_view
+from tests.unit.sql.sql_tables import CATALOG
+
+VIEWS = [
+    # text, line, column, message, hint
+    ("SELECT id, statu FROM flights", 1, 12, "no column 'statu'", "'status'"),
+    ("SELECT id, Status FROM flights", 1, 12, "no column 'Status'", "'status'"),
+    ("SELECT id FROM flihgts", 1, 16, "no table or view 'flihgts'", "'flights'"),
+    ("SELECT id\nFROM bookings", 2, 6, "could be several", "air.bookings or shop.bookings"),
+    ("SELECT f.id, b.seat FROM flights f JOIN air.bookings b ON b.flight = f.id", 1, 14, "no column 'seat'", "'seats'"),
+    ("SELECT g.id FROM flights f", 1, 8, "No table of this query goes by 'g'", "Tables: f"),
+    ("SELECT id FROM flights f JOIN flights g ON f.id = g.id", 1, 8, "several tables", "f.id or g.id"),
+    ("SELECT id FROM flights WHERE leaves > NOW()", 1, 39, "NOW cannot stand in a view", "filter when reading"),
+    ("SELECT id, CURRENT_TIMESTAMP AS t FROM flights", 1, 12, "CURRENT_TIMESTAMP cannot stand", "filter when reading"),
+    ("SELECT id, RAND() AS r FROM flights", 1, 12, "RAND cannot stand in a view", ""),
+    ("SELECT id + status AS x FROM flights", 1, 8, "+ wants numbers, not STRING", "||"),
+    ("SELECT id FROM flights WHERE status = 1", 1, 30, "STRING and INT cannot be compared", "CAST"),
+    ("SELECT id FROM flights WHERE delay", 1, 30, "wants a condition, not INT", "x > 0"),
+    ("SELECT id, status || delay AS x FROM flights", 1, 22, "|| joins STRINGs, not INT", "CAST(delay AS STRING)"),
+    ("SELECT id, UPPER(delay) AS x FROM flights", 1, 12, "Argument 1 of UPPER is INT", "CAST(delay AS STRING)"),
+    ("SELECT id, UPER(status) AS x FROM flights", 1, 12, "no function UPER", "'UPPER'"),
+    ("SELECT id, LISTAGG(status) AS x FROM flights", 1, 12, "LISTAGG is not yet", ""),
+    ("SELECT id, UPPER(status) FROM flights", 1, 12, "UPPER(status) has no name", "AS some_name"),
+    ("SELECT id, delay, COUNT(*) AS n FROM flights GROUP BY id", 1, 12, "neither in GROUP BY", "MAX(delay)"),
+    ("SELECT status, COUNT(*) AS n FROM flights GROUP BY 1", 1, 52, "not positions", "Repeat"),
+    ("SELECT COUNT(*) AS n FROM flights WHERE COUNT(*) > 1", 1, 41, "cannot stand here", "HAVING"),
+    ("SELECT SUM(status) AS s FROM flights", 1, 8, "SUM wants a number, not STRING", "CAST"),
+    ("SELECT SUM(DISTINCT delay) AS s FROM flights", 1, 8, "SUM(DISTINCT …) is not yet", ""),
+    ("SELECT delay FROM flights", 1, 8, "no key that can be inferred", "Add flights.id"),
+    ("SELECT DISTINCT status FROM flights LIMIT 3", 1, 43, "LIMIT is not yet in views", "reading the view"),
+    ("SELECT id FROM flights ORDER BY id", 1, 33, "ORDER BY is not yet in views", "reading the view"),
+    ("SELECT a.id FROM flights a RIGHT JOIN flights b ON a.id = b.id", 1, 39, "RIGHT JOIN is not yet", "LEFT JOIN"),
+    ("SELECT a.id FROM flights a FULL JOIN flights b ON a.id = b.id", 1, 38, "FULL JOIN is not yet", ""),
+    ("SELECT a.id FROM flights a NATURAL JOIN flights b", 1, 41, "NATURAL JOIN is not supported", "ON"),
+    ("SELECT id FROM flights WHERE id IN (SELECT flight FROM legs)", 1, 30, "Subqueries in expressions", "JOIN"),
+    ("SELECT id FROM flights WHERE EXISTS (SELECT 1 FROM legs)", 1, 45, "Subqueries in expressions", "JOIN"),
+    ("SELECT id FROM flights UNION SELECT flight FROM legs", 1, 8, "UNION is not yet in views", "UNION ALL"),
+    ("SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM flights", 1, 12, "OVER windows are not yet", ""),
+    ("SELECT * FROM TABLE(TUMBLE(TABLE flights, DESCRIPTOR(leaves), INTERVAL '1' HOUR))", 1, 21, "TUMBLE windows", "FLOOR"),
+    ('SELECT "id" FROM flights', 1, 8, "no double quotes", "backticks"),
+    ("SELECT id FORM flights", 1, 16, "not Flink SQL as understood here", "docs/sql.md"),
+    ("SELECT id FROM flights; SELECT 1", 1, 32, "two statements", "one SELECT"),
+    ("DELETE FROM flights", 1, 1, "DELETE is not a query", "SELECT"),
+    ("", 1, 1, "no SQL here", "SELECT"),
+    ("SELECT id FROM flights WHERE id = :id", 1, 30, "A view has no parameters", ""),
+    ("SELECT id, CAST(id AS CHAR(3)) AS c FROM flights", 1, 17, "type CHAR(3) is not known", "STRING"),
+    ("SELECT id, CAST(id AS TIMESTAMP) AS t FROM flights", 1, 17, "INT cannot be cast to TIMESTAMP", "TO_TIMESTAMP_LTZ"),
+    ("SELECT id FROM flights WHERE leaves > 'yesterday'", 1, 30, "'yesterday' is not a TIMESTAMP_LTZ", "2026-01-31"),
+    ("SELECT id, DATE '2026-02-30' AS d FROM flights", 1, 17, "is not a DATE", ""),
+    ("SELECT id FROM flights WHERE status ILIKE 'a%'", 1, 30, "ILIKE is not Flink SQL", "LOWER"),
+    ("SELECT id, leaves - leaves AS d FROM flights", 1, 12, "is not defined", "TIMESTAMPDIFF"),
+    ("SELECT id, leaves + INTERVAL '1' FORTNIGHT AS d FROM flights", 1, 30, "FORTNIGHT is not a unit", "Units"),
+    ("SELECT id, NULL AS x FROM flights", 1, 8, "always NULL", "CAST(NULL AS STRING)"),
+    ("SELECT id, id FROM flights", 1, 12, "Two columns are called 'id'", "AS other_name"),
+    ("SELECT id, CASE WHEN open THEN 1 ELSE 'x' END AS c FROM flights", 1, 22, "no common type: INT, STRING", "CAST"),
+    ("SELECT a.id FROM (SELECT id FROM flights) JOIN flights a ON TRUE", 1, 26, "needs a name", "AS some_name"),
+    ("SELECT 1 AS x", 1, 8, "A view reads from something", "FROM"),
+    ("SELECT status, COUNT(*) AS n FROM flights GROUP BY CUBE (status)", 1, 58, "CUBE", ""),
+    ("SELECT id, 99999999999999999999 AS x FROM flights", 1, 12, "beyond BIGINT", "DECIMAL"),
+    ("WITH RECURSIVE t AS (SELECT id FROM flights) SELECT id FROM t", 1, 16, "RECURSIVE", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "line", "column", "message", "hint"), VIEWS)
+def test_views(text: str, line: int, column: int, message: str, hint: str) -> None:
+    with pytest.raises(SqlError) as caught:
+        compile_view("v", text, CATALOG)
+    error = caught.value
+    assert message in error.message
+    assert hint in (error.hint or "")
+    assert (error.line, error.column) == (line, column)
+    assert error.statement == text
+
+
+QUERIES = [
+    ("SELECT id FROM flights WHERE id = :idd", "No value was given for :idd", "'id'"),
+    ("SELECT id FROM flights ORDER BY 2", "there are 1 columns", ""),
+    ("SELECT id FROM flights LIMIT id", "", ""),
+    ("SELECT id FROM flights WHERE id IN (SELECT reference FROM legs)", "INT IN (a query of STRING)", "CAST"),
+    ("SELECT id FROM flights UNION SELECT status FROM flights", "is INT and STRING", "CAST"),
+    ("SELECT (SELECT id, delay FROM flights) AS x", "one column, not 2", ""),
+    ("SELECT SUM(delay) OVER (ORDER BY id) FROM flights", "is not supported", "ROW_NUMBER"),
+]
+
+
+@pytest.mark.parametrize(("text", "message", "hint"), QUERIES)
+def test_queries(text: str, message: str, hint: str) -> None:
+    with pytest.raises(SqlError) as caught:
+        compile_query(text, CATALOG, parameters={"id": 1})
+    assert message in caught.value.message
+    assert hint in (caught.value.hint or "")
+
+
+def test_a_declared_key_must_be_a_column() -> None:
+    with pytest.raises(SqlError, match="'flight' is not a column of view 'v'"):
+        compile_view("v", "SELECT id, status FROM flights", CATALOG, key=["flight"])
+
+
+def test_a_derived_table_without_a_key_cannot_be_joined() -> None:
+    text = """SELECT f.id, s.status FROM flights f
+        JOIN (SELECT status FROM flights UNION ALL SELECT status FROM shop.bookings) s ON s.status = f.status"""
+    with pytest.raises(SqlError, match="without a key cannot be joined"):
+        compile_view("v", text, CATALOG)
+
+
+def test_nothing_is_passed_over() -> None:
+    """Clauses of other systems that the parser knows are refused as well."""
+    for clause in (
+        "QUALIFY 1 = 1",
+        "LATERAL VIEW EXPLODE(x) t AS y",
+        "TABLESAMPLE (10 PERCENT)",
+        "FOR UPDATE",
+        "FETCH FIRST 3 ROWS ONLY",
+    ):
+        with pytest.raises(SqlError):
+            compile_view("v", f"SELECT id FROM flights {clause}", CATALOG)
