@@ -17,8 +17,11 @@ import apsw
 from springline.errors import SnapshotTooOld, StateError
 from springline.storage import connect
 
-TRUNCATE_PATIENCE_MS = 250
-"""How long a truncating checkpoint may wait for the engine's running tick."""
+CHECKPOINT_PATIENCE_MS = 250
+"""How long a checkpoint that starts the WAL over may wait for the engine's running tick."""
+
+START_OVER_BYTES = 8 << 20
+PAGE_BYTES = 4096
 
 
 class Readers:
@@ -138,7 +141,7 @@ class Checkpointer:
     ) -> None:
         self._wal = path.with_name(path.name + "-wal")
         self._connection = connect(path, vfs=vfs)
-        self._connection.set_busy_timeout(TRUNCATE_PATIENCE_MS)
+        self._connection.set_busy_timeout(CHECKPOINT_PATIENCE_MS)
         self._readers = readers
         self.wal_limit_bytes = wal_limit_bytes
 
@@ -149,14 +152,21 @@ class Checkpointer:
             return 0
 
     def run(self) -> None:
-        """One passive checkpoint; a truncating one, with readers held back, where the WAL is beyond its limit."""
+        """One passive checkpoint. A busy engine always adds a little more, so that the WAL never starts over by itself: beyond some
+        size, new readers are held back for a moment and it is made to. The file keeps its size then, and is written again from its
+        beginning, which syncs faster than one that grows; only beyond its limit it is truncated."""
         with contextlib.suppress(apsw.BusyError):
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        if self.wal_bytes() > self.wal_limit_bytes:
-            with self._readers.held_back(patience_s=0.5) as is_empty, contextlib.suppress(apsw.BusyError):
-                # With a reader left it would wait for that one, and hold the engine back meanwhile.
-                if is_empty:
-                    self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            frames, _ = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            if self.wal_bytes() > self.wal_limit_bytes:
+                self._start_over(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            elif frames * PAGE_BYTES > START_OVER_BYTES:
+                self._start_over(apsw.SQLITE_CHECKPOINT_RESTART)
+
+    def _start_over(self, mode: int) -> None:
+        with self._readers.held_back(patience_s=0.5) as is_empty:
+            # With a reader left it would wait for that one, and hold the engine back meanwhile.
+            if is_empty:
+                self._connection.wal_checkpoint(mode=mode)
 
     def close(self) -> None:
         self._connection.close()
