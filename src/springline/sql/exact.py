@@ -9,12 +9,11 @@ generated SQL as two integer columns, the upper and the lower 32 bits; only the 
 from __future__ import annotations
 
 import math
+import struct
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 WIDE = Context(prec=2_000, rounding=ROUND_HALF_UP)
 """Enough digits for every sum and product that fits PostgreSQL's numeric in practice."""
-
-_COUNTS = 3
 
 
 class DoubleSum:
@@ -62,39 +61,58 @@ class DoubleSum:
             return math.inf if self.mantissa > 0 else -math.inf
 
     def pack(self) -> bytes:
-        """Equal sums have equal bytes."""
-        mantissa, exponent = self.mantissa, self.exponent
-        if mantissa == 0:
-            exponent = 0
-        else:
-            zeros = (mantissa & -mantissa).bit_length() - 1
-            mantissa, exponent = mantissa >> zeros, exponent + zeros
-        head = exponent.to_bytes(3, "big", signed=True)
-        flag = b"\x01" + b"".join(one.to_bytes(8, "big", signed=True) for one in self.special)
-        return (
-            head
-            + (flag if any(self.special) else b"\x00")
-            + mantissa.to_bytes(mantissa.bit_length() // 8 + 1, "big", signed=True)
-        )
+        """Equal sums have equal bytes: a flag, the exponent, the counts of special values if there are any, the mantissa."""
+        if any(self.special):
+            mantissa, exponent = _reduced(self.mantissa, self.exponent)
+            return _SPECIAL.pack(1, exponent, *self.special) + _digits(mantissa)
+        return _packed(self.mantissa, self.exponent)
 
     @staticmethod
     def unpack(data: bytes) -> DoubleSum:
         made = DoubleSum()
-        made.exponent = int.from_bytes(data[:3], "big", signed=True)
-        start = 4
-        if data[3]:
-            made.special = [
-                int.from_bytes(data[4 + 8 * i : 12 + 8 * i], "big", signed=True) for i in range(_COUNTS)
-            ]
-            start += 8 * _COUNTS
-        made.mantissa = int.from_bytes(data[start:], "big", signed=True)
+        if data[0]:
+            _, made.exponent, *made.special = _SPECIAL.unpack_from(data)
+            made.mantissa = int.from_bytes(data[_SPECIAL.size :], "big", signed=True)
+        else:
+            _, made.exponent = _PLAIN.unpack_from(data)
+            made.mantissa = int.from_bytes(data[_PLAIN.size :], "big", signed=True)
         return made
 
 
+_PLAIN = struct.Struct(">bi")
+_SPECIAL = struct.Struct(">bi3q")
+
+
+def _reduced(mantissa: int, exponent: int) -> tuple[int, int]:
+    """The same number with an odd mantissa, so that it is written in one way only."""
+    if not mantissa:
+        return 0, 0
+    zeros = (mantissa & -mantissa).bit_length() - 1
+    return mantissa >> zeros, exponent + zeros
+
+
+def _digits(mantissa: int) -> bytes:
+    return mantissa.to_bytes(mantissa.bit_length() // 8 + 1, "big", signed=True)
+
+
+def _packed(mantissa: int, exponent: int) -> bytes:
+    mantissa, exponent = _reduced(mantissa, exponent)
+    return _PLAIN.pack(0, exponent) + _digits(mantissa)
+
+
 def merge_packed(one: bytes, other: bytes) -> bytes:
-    left = DoubleSum.unpack(one)
-    left.merge(DoubleSum.unpack(other))
-    return left.pack()
+    """The sum of two packed sums."""
+    if one[0] or other[0]:
+        left = DoubleSum.unpack(one)
+        left.merge(DoubleSum.unpack(other))
+        return left.pack()
+    _, exponent = _PLAIN.unpack_from(one)
+    _, second = _PLAIN.unpack_from(other)
+    mantissa = int.from_bytes(one[5:], "big", signed=True)
+    addend = int.from_bytes(other[5:], "big", signed=True)
+    if second < exponent:
+        return _packed((mantissa << (exponent - second)) + addend, second)
+    return _packed(mantissa + (addend << (second - exponent)), exponent)
 
 
 def packed_value(data: bytes) -> float | str:

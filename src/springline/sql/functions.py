@@ -7,6 +7,7 @@ not be computed (overflow, division by zero, a failed CAST) to ``on_error`` and 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from decimal import (
@@ -42,13 +43,23 @@ ErrorHook = Callable[[str], None]
 """Called with the reason whenever an expression has no value."""
 
 
+MOST_REASONS = 1_000
+_logger = logging.getLogger("springline.sql")
+
+
 class _Errors:
+    """Hands reasons to the hook; without one, each goes to the log once for each connection."""
+
     def __init__(self, hook: ErrorHook | None) -> None:
         self._hook = hook
+        self._logged: set[str] = set()
 
     def report(self, reason: str) -> None:
         if self._hook is not None:
             self._hook(reason)
+        elif reason not in self._logged and len(self._logged) < MOST_REASONS:
+            self._logged.add(reason)
+            _logger.warning("a value is NULL because it cannot be computed: %s", reason)
 
 
 def _double(stored: float | int | str) -> float:
@@ -342,7 +353,7 @@ def _aggregate(make: Callable[[], Any], result: Callable[[Any], Any]) -> Callabl
 def register_functions(connection: apsw.Connection, *, on_error: ErrorHook | None = None) -> None:
     """Makes the functions of generated SQL known to a connection; every connection that runs such SQL needs it once.
 
-    ``on_error`` hears why an expression became NULL. It is called again each time the expression is computed.
+    ``on_error`` hears why an expression became NULL, again each time it is computed. Without it each reason is logged once.
     """
     errors = _Errors(on_error)
 

@@ -163,17 +163,6 @@ def project(node: Node, shape: Project, *, is_view: bool, view: str) -> Parts:
 def _fill_project(parts: Parts, node: Node, shape: Project, *, is_view: bool) -> None:
     wholes = [(join(rows, []).source, columns) for rows, columns in shape.branches]
     if node.virtual:
-        selects = " UNION ALL ".join(
-            f"SELECT {', '.join(f'{typed.sql} AS {quote(name)}' for name, (_, typed) in zip(node.schema.names, columns, strict=True))} {source}"
-            for source, columns in wholes
-        )
-        parts.state.append(
-            Step(
-                f"CREATE VIEW IF NOT EXISTS {table(node.name)} AS {selects}",
-                "read once, to fill what reads it",
-            )
-        )
-        parts.drop.append(Step(f"DROP VIEW IF EXISTS {table(node.name)}", f"drop {node.name}"))
         return
     for source, columns in wholes:
         target = f"{delta(node.name)} SELECT {selected(columns)}, 1"

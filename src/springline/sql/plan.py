@@ -32,9 +32,9 @@ from springline.sql.clauses import (
 )
 from springline.sql.dialect import Text, Tree
 from springline.sql.query import group_key
-from springline.sql.rows import Occurrence, Rows, determined, key_aliases, same_columns
+from springline.sql.rows import Occurrence, Rows, determined, join, key_aliases, same_columns
 from springline.sql.scope import Item, Scope, relation_columns, relation_qualifiers
-from springline.sql.typed import NULL, Typed, describe
+from springline.sql.typed import NULL, Typed, describe, quote
 
 Columns: TypeAlias = list[tuple[str, Typed]]
 
@@ -83,7 +83,7 @@ Shape: TypeAlias = Project | Outer | Aggregate
 @dataclass(slots=True)
 class Node:
     """One maintained relation: the view, or an intermediate in its state (``s:view:1``). A ``virtual`` one has a delta but
-    keeps no rows: its reader needs them only once, to be filled."""
+    keeps no rows: its one reader needs them only to be filled, and computes them then."""
 
     name: str
     shape: Shape
@@ -286,8 +286,8 @@ class Planner:
             raise self.where.error(node, "A view reads from something.", "Add FROM.")
         rows = Rows()
         self._add(rows, scope, clause.this, tables, None)
-        for join in joins(node):
-            self._add(rows, scope, join.this, tables, join)
+        for one in joins(node):
+            self._add(rows, scope, one.this, tables, one)
         virtual = {one.name for one in self.nodes if one.virtual}
         if len(rows.occurrences) > 1 and any(one.relation in virtual for one in rows.occurrences):
             raise self.where.error(
@@ -361,8 +361,9 @@ class Planner:
             shape = replace(shape, columns=[*shape.columns, *hidden], key=tuple(name for name, _ in hidden))
         name = f"s:{self.view}:{len(self.nodes) + 1}"
         schema = _schema(name, shape.columns, shape.key or ())
-        self.nodes.append(Node(name, shape, schema, virtual=isinstance(shape, Project) and shape.key is None))
-        occurrence = Occurrence(self._alias(), schema)
+        computed = _union_text(shape) if isinstance(shape, Project) and shape.key is None else ""
+        self.nodes.append(Node(name, shape, schema, virtual=bool(computed)))
+        occurrence = Occurrence(self._alias(), schema, computed=computed)
         columns = relation_columns(schema, occurrence.alias)
         return Rows([occurrence]), [(column, columns[column]) for column in visible]
 
@@ -407,6 +408,15 @@ def _schema(name: str, columns: Columns, key: tuple[str, ...]) -> TableSchema:
     return TableSchema(
         name, tuple(Column(column, typed.type, typed.nullable) for column, typed in columns), key
     )
+
+
+def _union_text(shape: Project) -> str:
+    names = [quote(name) for name, _ in shape.columns]
+    selects: list[str] = []
+    for rows, columns in shape.branches:
+        listed = ", ".join(f"{typed.sql} AS {name}" for name, (_, typed) in zip(names, columns, strict=True))
+        selects.append(f"SELECT {listed} {join(rows, []).source}")
+    return f"({' UNION ALL '.join(selects)})"
 
 
 def _inlined(shape: Shape, *, nullable: bool) -> tuple[Rows, Columns] | None:

@@ -22,6 +22,8 @@ class Occurrence:
     schema: TableSchema
     kind: JoinKind = "inner"
     on: tuple[Typed, ...] = ()
+    computed: str = ""
+    """A query for the rows of a relation that keeps none (``plan.Node.virtual``)."""
 
     @property
     def relation(self) -> str:
@@ -174,7 +176,11 @@ def join(rows: Rows, deltas: Sequence[str], *, only: Iterable[str] | None = None
     parts: list[str] = []
     for alias in order:
         occurrence = rows.occurrence(alias)
-        name = delta(occurrence.relation) if alias in deltas else table(occurrence.relation)
+        name = (
+            delta(occurrence.relation)
+            if alias in deltas
+            else occurrence.computed or table(occurrence.relation)
+        )
         parts.append(f"{name} AS {alias}")
     source = "FROM " + " CROSS JOIN ".join(parts)
     if conditions:
