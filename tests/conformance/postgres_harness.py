@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import psycopg2
 import psycopg2.errors
 
+from springline.core.position import PostgresPosition
 from springline.errors import SpringlineError
 from springline.sources.postgres import PostgresSource
 from springline.testing.capture import Crash, Folded, MemoryLog
@@ -46,9 +48,9 @@ class Running:
                 self.error = error
             return
 
-    def stop(self) -> None:
+    def stop(self, patience_s: float = 10.0) -> None:
         self.stop_event.set()
-        self.thread.join(10)
+        self.thread.join(patience_s)
         assert not self.thread.is_alive()
         self.source.close()
 
@@ -185,3 +187,14 @@ def rows(cursor: Any, table: str) -> list[tuple[Any, ...]]:
     """The table as it is now, in the order of ``Folded.table``."""
     cursor.execute(f"SELECT * FROM {table}")
     return sorted(cursor.fetchall(), key=repr)
+
+
+Run = Callable[..., Running]
+"""Starts a source on the test's database: ``run(tables, **options)``."""
+
+
+def confirmed(cursor: Any) -> PostgresPosition:
+    cursor.execute(
+        "SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = 'springline_crm'"
+    )
+    return PostgresPosition.from_text(cursor.fetchone()[0])

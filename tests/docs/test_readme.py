@@ -39,7 +39,9 @@ def running(
         cursor.execute(TABLES)
     connection.close()
     (tmp_path / "handbook").mkdir()
-    (tmp_path / "handbook" / "returns.md").write_text("# Returns\n\nAn order may be returned within 30 days of delivery.\n")
+    (tmp_path / "handbook" / "returns.md").write_text(
+        "# Returns\n\nAn order may be returned within 30 days of delivery.\n"
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", postgres_database.dsn)
     monkeypatch.setenv("SPRINGLINE_EMBEDDER", "hashing")
