@@ -19,7 +19,7 @@ def _compile_view(definition: ViewDefinition, schemas: Mapping[str, TableSchema]
 def _compile_query(
     text: str, schemas: Mapping[str, TableSchema], parameters: Mapping[str, object]
 ) -> QueryProgram:
-    return compile_query(text, schemas, parameters=dict.fromkeys(parameters))
+    return compile_query(text, schemas, parameters=parameters)
 
 
 LANGUAGE = Language(

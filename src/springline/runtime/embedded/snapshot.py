@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import apsw
 
 from springline.core.position import PositionVector, Tick
 from springline.core.schema import TableSchema
-from springline.core.types import STRING, Stored, store
+from springline.core.types import DATE, STRING, TIMESTAMP, TIMESTAMP_LTZ, Stored, decimal, store
 from springline.errors import NotFound, SqlError
 from springline.runtime.base import Freshness, QueryResult, SourceAge
 from springline.runtime.embedded.recorder import SOURCE as OWN_SOURCE
@@ -36,7 +38,7 @@ class Tools:
         self._lock = threading.Lock()
         self._version = -1
         self._relations: Mapping[str, Relation] = {}
-        self._programs: dict[tuple[str, frozenset[str]], QueryProgram] = {}
+        self._programs: dict[tuple[str, frozenset[tuple[str, type]]], QueryProgram] = {}
 
     def relations(self, connection: apsw.Connection, version: int) -> Mapping[str, Relation]:
         """The relations as of a snapshot; read again only where their version changed."""
@@ -53,7 +55,7 @@ class Tools:
         self, text: str, parameters: Mapping[str, object], snapshot: EmbeddedSnapshot
     ) -> QueryProgram:
         """The compiled query; kept while the relations are the same."""
-        key = (text, frozenset(parameters))
+        key = (text, frozenset((name, type(value)) for name, value in parameters.items()))
         with self._lock:
             if snapshot.relations_version == self._version and key in self._programs:
                 return self._programs[key]
@@ -184,8 +186,17 @@ class EmbeddedSnapshot:
 
 
 def _stored(value: object) -> Stored:
-    if isinstance(value, bool):
-        return int(value)
-    if value is None or isinstance(value, int | float | str | bytes):
-        return value
-    return store(value, STRING)
+    """A parameter in the stored form of the type that the query compiler gives its Python type."""
+    match value:
+        case bool():
+            return int(value)
+        case None | int() | float() | str() | bytes():
+            return value
+        case Decimal():
+            return store(value, decimal())
+        case dt.datetime():
+            return store(value, TIMESTAMP if value.tzinfo is None else TIMESTAMP_LTZ)
+        case dt.date():
+            return store(value, DATE)
+        case _:
+            return store(value, STRING)
