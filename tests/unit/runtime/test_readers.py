@@ -75,7 +75,7 @@ def test_a_snapshot_that_is_merely_held_too_long_ends_and_shows_nothing_newer(pa
 def test_a_reader_that_stays_does_not_make_the_engine_wait_for_a_truncation(path: Path) -> None:
     readers, writer = Readers(path), connect(path)
     writer.execute("PRAGMA wal_autocheckpoint=0")
-    checkpointer = Checkpointer(path, readers, wal_limit_bytes=1)
+    checkpointer = Checkpointer(path, readers, threading.Lock(), wal_limit_bytes=1)
     with readers.read() as connection:
         assert connection.execute("SELECT count(*) FROM t").fetchall() == [(1,)]
         writer.execute("INSERT INTO t VALUES (2)")
@@ -111,7 +111,7 @@ def test_the_gate_holds_new_readers_back_until_the_others_are_gone(path: Path) -
 def test_a_wal_beyond_its_limit_is_truncated_although_readers_come_and_go(path: Path) -> None:
     readers, writer = Readers(path), connect(path)
     writer.execute("PRAGMA wal_autocheckpoint=0")
-    checkpointer = Checkpointer(path, readers, wal_limit_bytes=10_000)
+    checkpointer = Checkpointer(path, readers, threading.Lock(), wal_limit_bytes=10_000)
     writer.execute(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) INSERT INTO t SELECT i FROM n"
     )

@@ -7,6 +7,7 @@ time-outs; those are in ``loop``.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,6 +86,8 @@ class Engine:
         self._relations = relations
         self._consumers: dict[str, list[Consumer]] = {}
         self.resume = resume
+        self.running = threading.Lock()
+        """Held while a tick runs."""
         self.followed: Mapping[str, int] = {}
         """Relations that feeds subscribe to; replaced, never changed, by another thread."""
 
@@ -100,7 +103,7 @@ class Engine:
         tick = Tick(self.resume.tick + 1)
         outcome = TickResult(tick, self.resume, results=results)
         applied: dict[str, SourceProgress] = {}
-        with self._undone_on_error(tick), immediate(self._connection):
+        with self.running, self._undone_on_error(tick), immediate(self._connection):
             for part in _parts(transactions):
                 self._apply(part, tick, applied, outcome)
             for result in results:
@@ -118,7 +121,7 @@ class Engine:
         """Brings tables and views to what the application declares, in a tick of its own."""
         tick = Tick(self.resume.tick + 1)
         outcome = TickResult(tick, self.resume.advanced(tick, self.resume.log_sequence, {}))
-        with self._relations.restored_on_error(), immediate(self._connection):
+        with self.running, self._relations.restored_on_error(), immediate(self._connection):
             self._relations.install(definitions, schemas, tick)
             outcome.committed_at_us = time.time_ns() // 1_000
             write_progress(self._connection, outcome.resume, {}, outcome.committed_at_us)
@@ -127,7 +130,7 @@ class Engine:
 
     def stop_view(self, failure: ViewFailed) -> None:
         """Stops a view that cannot be maintained, so that the tick can run without it."""
-        with immediate(self._connection):
+        with self.running, immediate(self._connection):
             self._relations.stop_view(failure)
 
     @contextlib.contextmanager

@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import apsw
@@ -134,11 +135,21 @@ class Readers:
 
 
 class Checkpointer:
-    """Moves the WAL of ``state.db`` into the file, on a connection of its own. Used by the maintenance thread."""
+    """Moves the WAL of ``state.db`` into the file, on a connection of its own. Used by the maintenance thread.
+
+    ``between_ticks``: no tick runs while it is held. SQLite's own lock would do as well, but who waits for that sleeps in steps.
+    """
 
     def __init__(
-        self, path: Path, readers: Readers, *, wal_limit_bytes: int = 64 << 20, vfs: str | None = None
+        self,
+        path: Path,
+        readers: Readers,
+        between_ticks: AbstractContextManager[object],
+        *,
+        wal_limit_bytes: int = 64 << 20,
+        vfs: str | None = None,
     ) -> None:
+        self._between_ticks = between_ticks
         self._wal = path.with_name(path.name + "-wal")
         self._connection = connect(path, vfs=vfs)
         self._connection.set_busy_timeout(CHECKPOINT_PATIENCE_MS)
@@ -153,20 +164,18 @@ class Checkpointer:
 
     def run(self) -> None:
         """One passive checkpoint. A busy engine always adds a little more, so that the WAL never starts over by itself: beyond some
-        size, new readers are held back for a moment and it is made to. The file keeps its size then, and is written again from its
-        beginning, which syncs faster than one that grows; only beyond its limit it is truncated."""
+        size the engine waits for a second, short one, and writes the file from its beginning again, which syncs faster than a file
+        that grows. Beyond its limit, it is truncated, with new readers held back for a moment."""
         with contextlib.suppress(apsw.BusyError):
             frames, _ = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             if self.wal_bytes() > self.wal_limit_bytes:
-                self._start_over(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                # With a reader left it would wait for that one, and hold the engine back meanwhile.
+                with self._readers.held_back(patience_s=0.5) as is_empty, self._between_ticks:
+                    if is_empty:
+                        self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             elif frames * PAGE_BYTES > START_OVER_BYTES:
-                self._start_over(apsw.SQLITE_CHECKPOINT_RESTART)
-
-    def _start_over(self, mode: int) -> None:
-        with self._readers.held_back(patience_s=0.5) as is_empty:
-            # With a reader left it would wait for that one, and hold the engine back meanwhile.
-            if is_empty:
-                self._connection.wal_checkpoint(mode=mode)
+                with self._between_ticks:
+                    self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def close(self) -> None:
         self._connection.close()

@@ -201,7 +201,11 @@ class EmbeddedRuntime:
         )
         self._closing.callback(self._readers.close)
         checkpointer = Checkpointer(
-            folder.state_path, self._readers, wal_limit_bytes=options.wal_limit_bytes, vfs=options.vfs
+            folder.state_path,
+            self._readers,
+            self._engine.running,
+            wal_limit_bytes=options.wal_limit_bytes,
+            vfs=options.vfs,
         )
         self._closing.callback(checkpointer.close)
         self._search = Search(self.knowledge)
