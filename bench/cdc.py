@@ -99,10 +99,13 @@ class Observer:
         self._thread.start()
 
     def _run(self) -> None:
+        seen_tick = 0
         for notice in self._running.runtime.ticks(self._stop, 0.2):
-            if notice is None or "by_writer" not in notice.touched:
+            # A snapshot that was read already may show later ticks than the one it was read for.
+            if notice is None or notice.tick <= seen_tick or "by_writer" not in notice.touched:
                 continue
             with self._running.runtime.read() as snapshot:
+                seen_tick = snapshot.tick
                 rows = snapshot.query("SELECT writer, newest FROM by_writer").rows
             now = time.monotonic()
             for writer, newest in rows:
