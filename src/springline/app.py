@@ -13,14 +13,13 @@ from typing import Any, Literal, cast
 from springline.assistant.answer import Assistant
 from springline.assistant.base import Answer, AnswerEvent, AskRequest
 from springline.assistant.receipts import RECEIPTS, Receipt
-from springline.context.assemble import ContextSnapshot
 from springline.context.definition import ContextDefinition, Passages, Rows
 from springline.context.knowledge import KnowledgeDefinition
 from springline.core.clock import SystemClock
 from springline.errors import ConfigurationError, NotFound
 from springline.inference.base import ChatModel, Embedder
 from springline.inference.retrying import RetryingChatModel, RetryPolicy
-from springline.runtime.base import TickNotice
+from springline.runtime.base import Snapshot, TickNotice
 from springline.runtime.embedded.catalog import ViewDefinition
 from springline.runtime.embedded.runtime import Definition, EmbeddedRuntime, Options
 from springline.serve.service import AssistantInfo
@@ -229,7 +228,7 @@ class Running:
         """The same in parts: ``context``, ``token`` …, ``answer``. Closing the iterator gives the question up."""
         return self._assistant.ask_stream(request)
 
-    def answer_from(self, request: AskRequest, snapshot: ContextSnapshot) -> Answer:
+    def answer_from(self, request: AskRequest, snapshot: Snapshot) -> Answer:
         """Answers from a snapshot that never changes; no barrier, no receipt."""
         return self._assistant.answer_from(request, snapshot)
 

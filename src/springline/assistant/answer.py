@@ -21,13 +21,13 @@ from springline.assistant.phrases import phrase
 from springline.assistant.prompt import Prompt, default_prompt
 from springline.assistant.receipts import RECEIPTS, Receipt, Recorder, make_receipt, new_identifier
 from springline.assistant.verify import Rebuild, Verification, verify
-from springline.context.assemble import ContextSnapshot, assemble
+from springline.context.assemble import assemble
 from springline.context.definition import ContextDefinition
 from springline.context.pieces import Context, content_hash
 from springline.core.clock import Clock, SystemClock
 from springline.errors import ConfigurationError
 from springline.inference.base import ChatModel
-from springline.runtime.base import OnMiss, Require
+from springline.runtime.base import OnMiss, Require, Snapshot
 
 MOST_STANDING: Final = 512
 
@@ -41,7 +41,7 @@ class Reader(Protocol):
 
     def read(
         self, *, require: Require = "none", deadline_ms: float = 2_000, on_miss: OnMiss = "refuse"
-    ) -> AbstractContextManager[ContextSnapshot]: ...
+    ) -> AbstractContextManager[Snapshot]: ...
 
 
 @dataclass(slots=True)
@@ -146,7 +146,7 @@ class Assistant:
         answer = self._answer(request, context, draft, timing.asked_at_us, took_ms)
         yield AnswerEvent("answer", answer.to_json())
 
-    def answer_from(self, request: AskRequest, snapshot: ContextSnapshot) -> Answer:
+    def answer_from(self, request: AskRequest, snapshot: Snapshot) -> Answer:
         """Answers from a snapshot that the caller holds, as it is: no barrier, no receipt. For copies that never change; not for read
         transactions, which must not stay open while a model works."""
         timing = _Timing(self._clock)
@@ -179,7 +179,7 @@ class Assistant:
         done_s = self._clock.monotonic_s()
         return context, (opened_s - began_s) * 1_000, (done_s - opened_s) * 1_000
 
-    def _assemble(self, request: AskRequest, snapshot: ContextSnapshot) -> Context:
+    def _assemble(self, request: AskRequest, snapshot: Snapshot) -> Context:
         return assemble(
             snapshot, self.definition, request.question, subject=request.subject, language=request.language
         )

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from springline.assistant.receipts import Receipt, ReceiptPiece
-from springline.context.assemble import ContextSnapshot, assemble
+from springline.context.assemble import assemble
 from springline.context.definition import ContextDefinition, Subject
 from springline.context.pieces import Context
 from springline.errors import ReadError, SpringlineError
+from springline.runtime.base import Snapshot
 
-Rebuild: TypeAlias = Callable[[int], AbstractContextManager[ContextSnapshot]]
+Rebuild: TypeAlias = Callable[[int], AbstractContextManager[Snapshot]]
 """Gives a snapshot of the state as of a sequence of the log. Raises ReadError (NotFound) where the log no longer holds it."""
 
 What: TypeAlias = Literal["receipt", "definition", "missing", "added", "changed", "order"]

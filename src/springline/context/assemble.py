@@ -9,19 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from springline.context.definition import ContextDefinition, Part, Passages, Rows, Subject
 from springline.context.language import answer_language, base_language, localised
 from springline.context.pieces import Context, ContextPiece, content_hash, piece_hash
 from springline.context.templates import Cells, Template
 from springline.context.topics import Topic
-from springline.core.position import PositionVector, Tick
 from springline.core.schema import TableSchema
 from springline.core.text import count_tokens
 from springline.core.types import SqlType, Stored, render
 from springline.errors import ConfigurationError, NotFound, StateError
-from springline.runtime.base import Freshness, QueryResult, SourceAge
+from springline.runtime.base import Snapshot, SourceAge
 
 SCAN_LIMIT: Final = 1_000
 """How many public rows are looked at to find those that ``match``."""
@@ -32,45 +31,6 @@ RANK_LIMIT: Final = 64
 INTERNAL_SOURCE: Final = "springline"
 _PIECE_OVERHEAD_TOKENS: Final = 24
 """What the delimiters and labels around a piece cost in a prompt."""
-
-
-class ContextSnapshot(Protocol):
-    """``runtime.base.Snapshot`` with what assembly and receipts need beside it."""
-
-    @property
-    def tick(self) -> Tick: ...
-    @property
-    def log_sequence(self) -> int:
-        """The log's sequence up to which this state is applied."""
-        ...
-
-    @property
-    def applied(self) -> PositionVector: ...
-    @property
-    def freshness(self) -> Freshness: ...
-    @property
-    def taken_at_us(self) -> int: ...
-    @property
-    def schemas(self) -> Mapping[str, TableSchema]: ...
-
-    def ages(self) -> Mapping[str, SourceAge]: ...
-
-    def query(
-        self, sql: str, parameters: Mapping[str, object] | None = None, limit: int | None = None
-    ) -> QueryResult: ...
-
-    def search(self, knowledge_base: str, text: str, *, limit: int = 8, also: str = "") -> Sequence[Any]:
-        """Hybrid search. ``also``: further words for the full-text half only; they never reach the embedder."""
-        ...
-
-    def last_change(self, relation: str, key: Sequence[Stored]) -> tuple[int, int | None] | None:
-        """The tick that last changed the row with this key (stored values, in the order of ``TableSchema.key_indexes``), and when that tick
-        was committed, microseconds since the epoch, where that is still known. None where there is no such row."""
-        ...
-
-    def sources_of(self, relation: str) -> Sequence[str]:
-        """The sources whose changes reach a table or view, sorted."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +54,7 @@ class _Asked:
 
 
 def assemble(
-    snapshot: ContextSnapshot,
+    snapshot: Snapshot,
     definition: ContextDefinition,
     question: str,
     *,
@@ -131,7 +91,7 @@ def assemble(
 
 
 def _context(
-    snapshot: ContextSnapshot,
+    snapshot: Snapshot,
     asked: _Asked,
     pieces: tuple[ContextPiece, ...],
     omitted: dict[str, int],
@@ -193,9 +153,7 @@ def _key(part: Rows, schema: TableSchema) -> tuple[str, ...]:
     return part.key or schema.key or schema.names
 
 
-def _read_rows(
-    snapshot: ContextSnapshot, part: Rows, asked: _Asked, own: Sequence[ContextPiece]
-) -> _Candidates:
+def _read_rows(snapshot: Snapshot, part: Rows, asked: _Asked, own: Sequence[ContextPiece]) -> _Candidates:
     schema = None if part.is_select else snapshot.schemas.get(part.relation)
     if schema is None and not part.is_select:
         raise ConfigurationError(
@@ -253,7 +211,7 @@ def _check_scope(part: Rows, rows: Sequence[Cells], value: object, subject: Subj
 
 
 def _row_piece(
-    snapshot: ContextSnapshot, part: Rows, schema: TableSchema | None, cells: Cells, asked: _Asked
+    snapshot: Snapshot, part: Rows, schema: TableSchema | None, cells: Cells, asked: _Asked
 ) -> ContextPiece:
     changed = None if schema is None else _last_change(snapshot, schema, cells)
     columns = {name: render(stored, type_) for name, (stored, type_) in cells.items()}
@@ -303,9 +261,7 @@ def _row_piece(
     )
 
 
-def _last_change(
-    snapshot: ContextSnapshot, schema: TableSchema, cells: Cells
-) -> tuple[int, int | None] | None:
+def _last_change(snapshot: Snapshot, schema: TableSchema, cells: Cells) -> tuple[int, int | None] | None:
     names = [schema.names[index] for index in schema.key_indexes]
     if any(name not in cells for name in names):
         return None
@@ -401,7 +357,7 @@ def _wanted(part: Part, asked: _Asked) -> bool:
     return isinstance(part, Passages) or not part.topics or not names or bool(names.intersection(part.topics))
 
 
-def _read_passages(snapshot: ContextSnapshot, part: Passages, asked: _Asked, also: str) -> _Candidates:
+def _read_passages(snapshot: Snapshot, part: Passages, asked: _Asked, also: str) -> _Candidates:
     pieces: list[ContextPiece] = []
     for hit in snapshot.search(part.knowledge_base, asked.question, limit=part.limit, also=also):
         age = asked.ages.get(hit.source or "")

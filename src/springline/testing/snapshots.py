@@ -61,7 +61,7 @@ class _Version:
 
 
 class FakeSnapshot:
-    """Implements ``runtime.base.Snapshot`` and ``context.assemble.ContextSnapshot`` over one version of a :class:`FakeState`.
+    """Implements ``runtime.base.Snapshot`` over one version of a :class:`FakeState`.
 
     SQL runs in SQLite as it is; ``queries`` and ``searches`` remember what was asked.
     """
