@@ -63,6 +63,7 @@ class App:
         self.name = name
         self.settings = settings or Settings.load()
         self.sources: dict[str, Source] = {}
+        self._folders: set[str] = set()
         self.views: list[ViewDefinition] = []
         self.knowledge_bases: list[tuple[KnowledgeDefinition, Embedder | EmbedderChoice | None]] = []
         self.context: ContextDefinition | None = None
@@ -95,6 +96,7 @@ class App:
     def folder(self, name: str, path: str | Path, **options: Any) -> Source:
         """A folder of documents: the relation ``name.documents``. Options: see ``sources.files.FolderSource``."""
         make = load_part("springline.sources.files", "FolderSource", "files")
+        self._folders.add(f"{name}.documents")
         return self.source(make(name, Path(path), **options))
 
     def view(self, name: str, sql: str, *, key: Sequence[str] | None = None) -> None:
@@ -116,11 +118,8 @@ class App:
         ``document`` is the relation's key column, ``text`` the column with the document. ``embedder``: default from the settings.
         """
         relation = over if isinstance(over, str) else f"{over.name}.documents"
-        is_folder = relation.partition(".")[0] in {
-            name for name, one in self.sources.items() if hasattr(one, "patterns")
-        }
         definition = KnowledgeDefinition(name, relation, document, text, metadata=tuple(metadata))
-        if is_folder:
+        if relation in self._folders:
             definition = replace(
                 definition, title="title", format="format", error="error", content_hash="content_hash"
             )

@@ -28,7 +28,7 @@ def _patched(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def acknowledges_before_commit() -> contextlib.AbstractContextManager[None]:
-    """Capture tells the source a position that ``log.db`` does not hold yet: it is written with the next commit, or the one after that."""
+    """Capture tells the source a position that ``log.db`` does not hold yet: it is written with one of the next commits."""
     original = SqliteCaptureWriter.commit
     calls = 0
 
@@ -36,7 +36,7 @@ def acknowledges_before_commit() -> contextlib.AbstractContextManager[None]:
         nonlocal calls
         calls += 1
         promised = self.pending_position() or self.position()
-        if calls < 20 or calls % 3 == 0 or any(not one.last for one in self.pending):
+        if calls < 20 or calls % 40 == 0 or any(not one.last for one in self.pending):
             return original(self)
         return promised
 

@@ -9,7 +9,7 @@ from tests.crash.run import crash
 def test_a_slot_acknowledged_before_the_log_commits_is_noticed_by_kills(server: PostgresServer) -> None:
     tally = crash(
         server,
-        kills=20,
+        kills=40,
         power_losses=0,
         seed=1,
         mutant="acknowledges_before_commit",
@@ -27,7 +27,7 @@ def test_a_slot_acknowledged_before_the_log_commits_is_noticed_by_power_cuts(ser
 def test_positions_committed_apart_from_their_rows_are_noticed(server: PostgresServer) -> None:
     tally = crash(
         server,
-        kills=20,
+        kills=40,
         power_losses=0,
         seed=3,
         mutant="commits_positions_separately",
@@ -40,7 +40,7 @@ def test_positions_committed_apart_from_their_rows_are_noticed(server: PostgresS
 def test_fragments_that_are_seen_before_their_last_are_noticed(server: PostgresServer) -> None:
     tally = crash(
         server,
-        kills=20,
+        kills=40,
         power_losses=0,
         seed=6,
         mutant="logs_fragments_as_transactions",

@@ -84,3 +84,13 @@ def test_a_change_is_in_the_next_answer_and_the_receipt_can_be_verified(
     assert after.receipt is not None
     for receipt in (before.receipt, after.receipt):
         assert running.verify(receipt)["verified"] is True
+
+
+def test_a_folders_documents_carry_title_and_errors(running: Running, tmp_path: Path) -> None:
+    answer = running.ask(AskRequest("Can I return it?", subject="customer:42", deadline_ms=30_000))
+    [passage] = [citation.piece for citation in answer.citations if citation.piece.kind == "passage"]
+    assert passage.title == "Returns"
+    (tmp_path / "handbook" / "returns.md").write_bytes(b"\x00\x01\x02")
+    with running.runtime.read(require="now", deadline_ms=30_000) as snapshot:
+        assert "30 days" in snapshot.search("rules", "returned")[0].text
+    assert running.runtime.status().knowledge[0].failed == 1
