@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 import apsw
 
@@ -20,6 +21,9 @@ from springline.storage import storage_error
 
 MOST_CHANGES = 10_000
 """Entries that one tick takes; a larger source transaction is taken whole, fragment by fragment."""
+
+MOST_RESULTS = 2
+"""Documents whose passages one tick publishes; changes that wait meanwhile are then not held up for long."""
 
 _logger = logging.getLogger("springline.engine")
 
@@ -78,7 +82,7 @@ class Loop:
     def _step(self) -> bool:
         """One tick if there is anything to do; whether there was."""
         after = self._engine.resume.log_sequence
-        results = list(self._results)
+        results = list(islice(self._results, MOST_RESULTS))
         transactions = self._next_transactions(after)
         if not transactions and not results:
             return False
