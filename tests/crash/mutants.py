@@ -10,6 +10,7 @@ from typing import Any
 
 from springline.core.change import Transaction
 from springline.core.position import Position
+from springline.log.recent import Recent
 from springline.log.sqlite import SqliteCaptureWriter, SqliteLog
 from springline.runtime.embedded import engine
 from springline.storage import immediate
@@ -68,6 +69,20 @@ def commits_positions_separately() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def commits_ticks_before_the_log() -> Iterator[None]:
+    """A tick does not wait until the log, on a slow disk here, holds what it was made of."""
+    original = SqliteLog._write  # pyright: ignore[reportPrivateUsage]
+
+    def write(self: Any, *arguments: Any) -> int:
+        sequence = original(self, *arguments)
+        time.sleep(BETWEEN_COMMITS_S)
+        return sequence
+
+    with _patched(SqliteLog, "_write", write), _patched(Recent, "wait_durable", lambda *_: None):
+        yield
+
+
 def does_not_sync_the_log() -> contextlib.AbstractContextManager[None]:
     """``log.db`` commits without syncing. No kill shows it: the operating system keeps what was written. A power cut does."""
     original: Callable[..., None] = SqliteLog.__init__
@@ -91,6 +106,7 @@ def logs_fragments_as_transactions() -> contextlib.AbstractContextManager[None]:
 
 MUTANTS: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
     "acknowledges_before_commit": acknowledges_before_commit,
+    "commits_ticks_before_the_log": commits_ticks_before_the_log,
     "commits_positions_separately": commits_positions_separately,
     "does_not_sync_the_log": does_not_sync_the_log,
     "logs_fragments_as_transactions": logs_fragments_as_transactions,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from springline.testing.postgres import PostgresServer
 from tests.crash.run import crash
 
@@ -48,6 +50,20 @@ def test_fragments_that_are_seen_before_their_last_are_noticed(server: PostgresS
         check_every=1,
     )
     assert tally.found.duplicated + tally.found.wrong > 0, tally.line()
+
+
+def test_ticks_committed_before_the_log_are_noticed(server: PostgresServer) -> None:
+    """A state that is ahead of its log is refused at the next start."""
+    with pytest.raises(RuntimeError, match=r"state\.db has applied the log up to \d+, but log\.db ends at"):
+        crash(
+            server,
+            kills=40,
+            power_losses=0,
+            seed=7,
+            mutant="commits_ticks_before_the_log",
+            kinds={"running": 1},
+            check_every=1,
+        )
 
 
 def test_a_log_that_is_not_synced_is_noticed_by_power_cuts(server: PostgresServer) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from springline.core.codec import decode_entries, decode_value, encode_entries, 
 from springline.core.position import Position, PositionVector, position_from_text, position_to_text
 from springline.errors import ConfigurationError, NotFound, StateError
 from springline.log.base import Logged
+from springline.log.recent import Recent, Whole
 from springline.storage import Format, backup_to, check_version, connect, immediate, open_file, reported
 
 
@@ -205,7 +206,7 @@ class SqliteLog(LogReader):
         self._open_sources: set[str] = set()
         # The counter outlives retention, which may empty the table.
         [(self._next_sequence,)] = self._connection.execute("SELECT next FROM bounds").fetchall()
-        self._last_sequence = self._next_sequence - 1
+        self.recent = Recent(self._committed, self._next_sequence - 1)
 
     def open_writer(self, source: str) -> SqliteCaptureWriter:
         with self._write_lock:
@@ -243,14 +244,14 @@ class SqliteLog(LogReader):
     def wait(self, after: int, timeout_s: float) -> bool:
         with self._committed:
             return self._committed.wait_for(
-                lambda: self._last_sequence > after or self._closed, timeout_s
-            ) and (self._last_sequence > after)
+                lambda: self.recent.durable > after or self._closed, timeout_s
+            ) and (self.recent.durable > after)
 
     def wait_or_wake(self, after: int, timeout_s: float) -> None:
-        """Like ``wait``, and also ends when ``wake`` is, or since the last wait was, called."""
+        """Like ``wait``, and also ends when something is offered, or when ``wake`` is, or since the last wait was, called."""
         with self._committed:
             self._committed.wait_for(
-                lambda: self._woken or self._last_sequence > after or self._closed, timeout_s
+                lambda: self._woken or self.recent.offered > after or self._closed, timeout_s
             )
             self._woken = False
 
@@ -261,7 +262,7 @@ class SqliteLog(LogReader):
             self._committed.notify_all()
 
     def last_sequence(self) -> int:
-        return self._last_sequence
+        return self.recent.durable
 
     def trim(self, before: int, *, most: int = 5_000) -> int:
         """Forgets transactions with ``sequence < before``, at most ``most`` of them; how many were forgotten."""
@@ -309,38 +310,55 @@ class SqliteLog(LogReader):
     def commit(self, writer: SqliteCaptureWriter) -> None:
         """Writes what a writer has gathered; called by the writer."""
         with self._write_lock:
-            with reported(self.path), immediate(self._connection):
-                sequence = self._write(writer, self._next_sequence)
+            whole = self._whole(writer)
+            self.recent.offer(whole)
+            try:
+                with reported(self.path), immediate(self._connection):
+                    sequence = self._write(writer, whole)
+            except BaseException:
+                self.recent.withdraw()
+                raise
             self._next_sequence = sequence
             # Under the write lock, so that a slower thread never takes the newest sequence back.
-            with self._committed:
-                self._last_sequence = sequence - 1
-                self._committed.notify_all()
+            self.recent.settle(sequence - 1)
 
-    def _write(self, writer: SqliteCaptureWriter, sequence: int) -> int:
-        execute = self._connection.execute
+    def _whole(self, writer: SqliteCaptureWriter) -> list[Whole]:
+        """The transactions that are here whole, with the sequences that they will have."""
         now_us = time.time_ns() // 1_000
-        first_fragment, fragments = writer.first_fragment, writer.fragments
-        rows: list[tuple[Any, ...]] = []
-        for transaction in writer.pending:
-            data = encode_entries(transaction.entries)
-            size = len(transaction.entries)
-            position = position_to_text(transaction.position)
-            head = (writer.number, position, transaction.committed_at_us, now_us, transaction.identifier)
-            if transaction.last and not first_fragment:
-                rows.append((sequence, *head, transaction.actor, size, None, None, data))
-                sequence += 1
+        sequence, is_spilled = self._next_sequence, bool(writer.first_fragment)
+        found: list[Whole] = []
+        for one in writer.pending:
+            if not one.last:
+                is_spilled = True
                 continue
-            execute(
-                "INSERT INTO fragments(source, size, entries) VALUES (?, ?, ?)", (writer.number, size, data)
-            )
-            identifier = self._connection.last_insert_rowid()
-            first_fragment = first_fragment or identifier
-            fragments += size
-            if transaction.last:
-                rows.append((sequence, *head, transaction.actor, fragments, first_fragment, identifier, None))
-                sequence += 1
-                first_fragment, fragments = 0, 0
+            if not is_spilled:
+                position, size = position_to_text(one.position), len(one.entries)
+                logged = Logged(
+                    sequence,
+                    one.source,
+                    position,
+                    one.committed_at_us,
+                    now_us,
+                    one.identifier,
+                    one.actor,
+                    size,
+                )
+                found.append((logged, one.entries))
+            sequence += 1
+            is_spilled = False
+        return found
+
+    def _write(self, writer: SqliteCaptureWriter, whole: Sequence[Whole]) -> int:
+        """Writes a writer's transactions, fragments, position and progress; the next sequence."""
+        execute = self._connection.execute
+        rows = [
+            (one.sequence, writer.number, *one[2:8], None, None, encode_entries(entries))
+            for one, entries in whole
+        ]
+        sequence = self._next_sequence + len(rows)
+        writer.spilled = (writer.first_fragment, writer.fragments)
+        if len(rows) < len(writer.pending):
+            sequence = self._write_spilled(writer, rows)
         if rows:
             self._connection.executemany(
                 "INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
@@ -358,7 +376,29 @@ class SqliteLog(LogReader):
                     "INSERT OR REPLACE INTO progress VALUES (?, ?, ?)",
                     (writer.number, name, encode_value(value)),
                 )
-        writer.spilled = (first_fragment, fragments)
+        return sequence
+
+    def _write_spilled(self, writer: SqliteCaptureWriter, rows: list[tuple[Any, ...]]) -> int:
+        """Writes the fragments that are pending, adds the markers of those that end to ``rows``; the next sequence."""
+        now_us = time.time_ns() // 1_000
+        sequence, first, size = self._next_sequence, writer.first_fragment, writer.fragments
+        for one in writer.pending:
+            if one.last and not first:
+                sequence += 1
+                continue
+            self._connection.execute(
+                "INSERT INTO fragments(source, size, entries) VALUES (?, ?, ?)",
+                (writer.number, len(one.entries), encode_entries(one.entries)),
+            )
+            identifier = self._connection.last_insert_rowid()
+            first = first or identifier
+            size += len(one.entries)
+            if one.last:
+                head = (sequence, writer.number, position_to_text(one.position), one.committed_at_us, now_us)
+                rows.append((*head, one.identifier, one.actor, size, first, identifier, None))
+                sequence += 1
+                first, size = 0, 0
+        writer.spilled = (first, size)
         return sequence
 
 

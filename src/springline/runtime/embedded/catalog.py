@@ -20,6 +20,7 @@ from springline.core.types import render
 from springline.errors import ConfigurationError, SqlError
 from springline.runtime.base import RelationChange
 from springline.runtime.embedded.mirror import Key, Mirror
+from springline.runtime.embedded.procedure import drop_procedures
 from springline.runtime.embedded.reshape import reshape_statements
 from springline.runtime.embedded.state import (
     Relation,
@@ -63,6 +64,8 @@ class Relations:
         self.readers: dict[str, list[View]] = {}
         self._views: dict[str, View] = {}
         self.reloading: set[str] = set()
+        # A table is renamed away when its shape changes; the procedures of the views that read it are made anew afterwards.
+        connection.execute("PRAGMA legacy_alter_table=ON")
         self._load()
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -254,6 +257,7 @@ class Relations:
 
     def _drop_view(self, name: str) -> None:
         if (relation := self.relations.get(name)) is not None:
+            drop_procedures(self._connection, name)
             self._execute(relation.drop_steps)
             remove_relation(self._connection, name)
             del self.relations[name]
@@ -327,7 +331,7 @@ class Relations:
         self.reloading = {name for (name,) in seen}
 
     def _attach_table(self, schema: TableSchema, state: str) -> None:
-        self._execute(f"DROP TABLE IF EXISTS temp.{quote(kind + schema.name)}" for kind in ("d:", "key:"))
+        self._execute([f"DROP TABLE IF EXISTS temp.{quote('d:' + schema.name)}"])
         self._execute(create_scratch(schema))
         self.mirrors[schema.name] = Mirror(self._connection, schema)
         self.relations = read_relations(self._connection)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -95,10 +95,13 @@ class Engine:
         self._consumers.setdefault(consumer.relation, []).append(consumer)
 
     def run(
-        self, transactions: Sequence[tuple[Logged, Iterable[list[Entry]]]], results: Sequence[WorkResult] = ()
+        self,
+        transactions: Sequence[tuple[Logged, Iterable[list[Entry]]]],
+        results: Sequence[WorkResult] = (),
+        wait_durable: Callable[[int], None] | None = None,
     ) -> TickResult:
-        """Applies transactions and work results in one tick. Raises ViewFailed after rolling everything back; any other error
-        too leaves the state as it was."""
+        """Applies transactions and work results in one tick. ``wait_durable`` returns when the log has committed them all; only then
+        is the tick committed. Raises ViewFailed after rolling everything back; any other error too leaves the state as it was."""
         started = time.perf_counter()
         tick = Tick(self.resume.tick + 1)
         outcome = TickResult(tick, self.resume, results=results)
@@ -112,6 +115,8 @@ class Engine:
             outcome.resume = self.resume.advanced(tick, sequence, applied)
             outcome.committed_at_us = time.time_ns() // 1_000
             write_progress(self._connection, outcome.resume, applied, outcome.committed_at_us)
+            if transactions and wait_durable is not None:
+                wait_durable(sequence)
         self.resume = outcome.resume
         outcome.committed_at_us = time.time_ns() // 1_000
         outcome.duration_ms = (time.perf_counter() - started) * 1_000
@@ -194,11 +199,12 @@ class Engine:
             if not change:
                 continue
             mirror = relations.mirrors[name]
-            if name in relations.readers or name in self._consumers or name in self.followed:
+            is_read = name in relations.readers or name in self._consumers or name in self.followed
+            if is_read:
                 mirror.fill_delta(change)
                 filled.append(name)
                 self._read_delta(name, tick, cause, active, outcome)
-            mirror.apply(change, tick)
+            mirror.apply(change, tick, is_filled=is_read)
             if name in relations.reloading:
                 mirror.mark_seen(key for key, row in change.net.items() if row is not None)
             outcome.touched[name] = outcome.touched.get(name, 0) + len(change.net or change.bag)
@@ -286,7 +292,7 @@ def _parts(transactions: Sequence[tuple[Logged, Iterable[list[Entry]]]]) -> Iter
                     continue
                 if part is not None:
                     yield part
-                part = _Part([logged], entries, [logged])
+                part = _Part([logged], list(entries), [logged])
             continue
         if part is not None:
             yield part

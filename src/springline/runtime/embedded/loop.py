@@ -13,6 +13,7 @@ import apsw
 from springline.core.change import Entry
 from springline.errors import SpringlineError, StorageFull
 from springline.log.base import Logged
+from springline.log.recent import NotDurable
 from springline.log.sqlite import SqliteLog
 from springline.runtime.embedded.catalog import Relations
 from springline.runtime.embedded.engine import Engine, TickResult, WorkResult
@@ -87,7 +88,9 @@ class Loop:
         if not transactions and not results:
             return False
         try:
-            outcome = self._engine.run(transactions, results)
+            outcome = self._engine.run(transactions, results, self._log.recent.wait_durable)
+        except NotDurable:
+            return True
         except ViewFailed as failure:
             _logger.error("%s", failure)
             self._engine.stop_view(failure)
@@ -102,7 +105,7 @@ class Loop:
         return True
 
     def _next_transactions(self, after: int) -> Sequence[tuple[Logged, Iterable[list[Entry]]]]:
-        small = self._log.read_small(after, MOST_CHANGES)
+        small = self._log.recent.take(after, MOST_CHANGES) or self._log.read_small(after, MOST_CHANGES)
         if small:
             return [(logged, [entries]) for logged, entries in small]
         return [(logged, self._log.entries(logged)) for logged in self._log.read(after, 1)]

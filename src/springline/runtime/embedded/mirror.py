@@ -104,36 +104,36 @@ class Mirror:
         execute, many = self._connection.execute, self._connection.executemany
         if changes.truncated:
             execute(self.statements.all_rows)
-        if self.schema.key:
-            if changes.net and not changes.truncated:
-                many(self.statements.add_key, map(self._parameters, changes.net))
-                execute(self.statements.old_rows)
-            many(self.statements.add_delta, ((*row, 1) for row in changes.net.values() if row is not None))
-        else:
+        if not self.schema.key:
             many(self.statements.add_delta, ((*row, weight) for row, weight in changes.bag))
+            return
+        gone = [key for key, row in changes.net.items() if row is None]
+        if len(gone) < len(changes.net):
+            many(self.statements.add_delta, ((*row, 1) for row in changes.net.values() if row is not None))
+            if not changes.truncated:
+                execute(self.statements.old_rows)
+        if gone and not changes.truncated:
+            many(self.statements.take_row, map(self._parameters, gone))
 
-    def apply(self, changes: TableChanges, tick: int) -> None:
-        """Brings the table to its new rows."""
+    def apply(self, changes: TableChanges, tick: int, *, is_filled: bool = False) -> None:
+        """Brings the table to its new rows; from the delta if that ``is_filled``."""
         many = self._connection.executemany
         if changes.truncated:
             self._connection.execute(f"DELETE FROM main.{quote(self.schema.name)}")
-        if self.schema.key:
-            if not changes.truncated:
-                gone = [self._parameters(key) for key, row in changes.net.items() if row is None]
-                if gone:
-                    many(self.statements.delete, gone)
-            many(self.statements.upsert, ((*row, tick) for row in changes.net.values() if row is not None))
+        if not self.schema.key:
+            for row, weight in changes.bag:
+                if weight > 0:
+                    self._connection.execute(self.statements.upsert, (*row, tick))
+                else:
+                    self._connection.execute(self.statements.delete, tuple(row))
             return
-        for row, weight in changes.bag:
-            if weight > 0:
-                self._connection.execute(self.statements.upsert, (*row, tick))
-            else:
-                self._connection.execute(self.statements.delete, tuple(row))
-
-    def apply_delta(self, tick: int) -> None:
-        """Brings a view's table to its new rows from ``temp."d:view"``. A key that occurs twice raises ConstraintError."""
-        self._connection.execute(self.statements.apply_deletes)
-        self._connection.execute(self.statements.apply_inserts, {"tick": tick})
+        gone = [key for key, row in changes.net.items() if row is None]
+        if gone and not changes.truncated:
+            many(self.statements.delete, map(self._parameters, gone))
+        if is_filled:
+            self._connection.execute(self.statements.upsert_delta, (tick,))
+        else:
+            many(self.statements.upsert, ((*row, tick) for row in changes.net.values() if row is not None))
 
     def mark_seen(self, keys: Iterable[Key]) -> None:
         """Remembers that these keys exist in the source, while the table is loaded again."""

@@ -95,6 +95,8 @@ class EmbeddedRuntime:
         self._notices = Notices()
         self._touched: dict[str, int] = {}
         self.knowledge: dict[str, Knowledge] = {}
+        self._documents = frozenset(one.relation for one, _ in definition.knowledge)
+        self._oldest: int | None = None
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -244,8 +246,7 @@ class EmbeddedRuntime:
 
     def _publish(self, outcome: TickResult) -> bool:
         """Tells whoever waits; whether model work is pending."""
-        [(oldest,)] = self._connection.execute("SELECT min(log_sequence) FROM _work").fetchall()
-        resume = outcome.resume
+        resume, oldest = outcome.resume, self._oldest_work(outcome)
         self._touched.update(dict.fromkeys(outcome.touched, int(outcome.tick)))
         self._progress.publish(
             Reached(resume.tick, resume.log_sequence, resume.vector(), oldest, self._relations.loading())
@@ -261,6 +262,13 @@ class EmbeddedRuntime:
             )
         )
         return oldest is not None
+
+    def _oldest_work(self, outcome: TickResult) -> int | None:
+        """Where in the log the oldest pending model work came from. Asked only after ticks that may have changed it."""
+        is_same = not outcome.results and outcome.touched and self._documents.isdisjoint(outcome.touched)
+        if not is_same:
+            [(self._oldest,)] = self._connection.execute("SELECT min(log_sequence) FROM _work").fetchall()
+        return self._oldest
 
     def _on_failure(self, error: BaseException) -> None:
         self._state = "failed"

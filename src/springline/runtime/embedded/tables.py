@@ -58,19 +58,16 @@ def create_relation(schema: TableSchema) -> list[str]:
 
 
 def create_scratch(schema: TableSchema) -> list[str]:
-    """The delta of a relation, and the keys by which old rows are found."""
+    """The delta of a relation."""
     columns = ", ".join(f"{quote(column.name)} {column.type.sqlite}" for column in schema.columns)
-    keys = ", ".join(f"{quote(part)} {schema.column(part).type.sqlite}" for part in key_names(schema))
     return [
-        f"CREATE TEMP TABLE IF NOT EXISTS {quote('d:' + schema.name)}({columns}, _w INTEGER NOT NULL) STRICT",
-        f"CREATE TEMP TABLE IF NOT EXISTS {quote('key:' + schema.name)}({keys}) STRICT",
+        f"CREATE TEMP TABLE IF NOT EXISTS {quote('d:' + schema.name)}({columns}, _w INTEGER NOT NULL) STRICT"
     ]
 
 
 def drop_relation(name: str) -> list[str]:
     return [
         f"DROP TABLE IF EXISTS temp.{quote('d:' + name)}",
-        f"DROP TABLE IF EXISTS temp.{quote('key:' + name)}",
         f"DROP TABLE IF EXISTS main.{quote('seen:' + name)}",
         f"DROP TABLE IF EXISTS main.{quote(name)}",
     ]
@@ -84,22 +81,23 @@ def key_names(schema: TableSchema) -> tuple[str, ...]:
 class RelationStatements:
     """The statements that change one relation; the same text every tick, so that SQLite keeps them prepared."""
 
-    add_key: str
-    old_rows: str
     add_delta: str
+    old_rows: str
+    take_row: str
     count_delta: str
     read_delta: str
-    clear: tuple[str, str]
+    clear: tuple[str, ...]
     read_row: str
     delete: str
     upsert: str
+    upsert_delta: str
     apply_deletes: str
     apply_inserts: str
     all_rows: str
 
     @staticmethod
     def of(schema: TableSchema) -> RelationStatements:
-        name, delta, keys = quote(schema.name), quote("d:" + schema.name), quote("key:" + schema.name)
+        name, delta = quote(schema.name), quote("d:" + schema.name)
         names = columns_of(schema.names)
         key = key_names(schema)
         values = ", ".join("?" * len(schema.columns))
@@ -118,16 +116,17 @@ class RelationStatements:
             )
             gone = "0"
         return RelationStatements(
-            add_key=f"INSERT INTO temp.{keys} VALUES ({', '.join('?' * len(key))})",
-            old_rows=f"""INSERT INTO temp.{delta}
-                SELECT {qualified}, -1 FROM temp.{keys} k CROSS JOIN main.{name} r ON {same}""",
             add_delta=f"INSERT INTO temp.{delta} VALUES ({values}, ?)",
+            old_rows=f"""INSERT INTO temp.{delta}
+                SELECT {qualified}, -1 FROM temp.{delta} k CROSS JOIN main.{name} r ON {same} WHERE k._w > 0""",
+            take_row=f"INSERT INTO temp.{delta} SELECT {names}, -1 FROM main.{name} WHERE {given}",
             count_delta=f"SELECT count(*) FROM temp.{delta}",
             read_delta=f"SELECT {names}, _w FROM temp.{delta} ORDER BY _w",
-            clear=(f"DELETE FROM temp.{delta}", f"DELETE FROM temp.{keys}"),
+            clear=(f"DELETE FROM temp.{delta}",),
             read_row=f"SELECT {names} FROM main.{name} WHERE {given}",
             delete=delete,
             upsert=f"INSERT OR REPLACE INTO main.{name} VALUES ({values}, ?)",
+            upsert_delta=f"INSERT OR REPLACE INTO main.{name} SELECT {names}, ? FROM temp.{delta} WHERE _w > 0",
             apply_deletes=f"DELETE FROM main.{name} WHERE {gone}",
             apply_inserts=f"INSERT INTO main.{name} SELECT {names}, :tick FROM temp.{delta} WHERE _w > 0",
             all_rows=f"INSERT INTO temp.{delta} SELECT {names}, -1 FROM main.{name}",

@@ -1,4 +1,4 @@
-"""A view on the writing connection: runs the steps of its compiled program."""
+"""A view on the writing connection: runs its compiled program, each moment's steps as one procedure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import apsw
 from springline.core.position import Tick
 from springline.errors import SpringlineError
 from springline.runtime.embedded.mirror import Mirror
+from springline.runtime.embedded.procedure import Procedure, StepFailed, run_step
 from springline.runtime.embedded.tables import create_relation, create_scratch, drop_relation
 from springline.sql.program import Step, ViewProgram
 
@@ -37,64 +38,71 @@ class View:
         self.program = program
         self.mirror = Mirror(connection, program.schema)
         self._connection = connection
-        self._apply_why = Step("", "apply the view's changes to its table")
+        self._on_input: dict[str, Procedure] = {}
+        self._finish = self._apply = self._clear = Procedure(connection, self.name, "nothing", ())
 
     def create(self) -> None:
         """Makes the view's table and state. Part of the tick that fills them."""
         self._run_texts(create_relation(self.program.schema))
-        self._run(self.program.state)
+        self._run_texts(step.sql for step in self.program.state)
 
     def attach(self) -> None:
-        """Makes the temporary tables on this connection."""
-        self._run_texts(create_scratch(self.program.schema))
-        self._run(self.program.scratch)
+        """Makes the temporary tables and the procedures on this connection."""
+        program, statements = self.program, self.mirror.statements
+        self._run_texts(create_scratch(program.schema))
+        self._run_texts(step.sql for step in program.scratch)
+        self._on_input = {
+            relation: self._procedure(f"on:{relation}", steps) for relation, steps in program.on_input.items()
+        }
+        self._finish = self._procedure("finish", program.finish)
+        why = "apply the view's changes to its table"
+        self._apply = self._procedure(
+            "apply", (Step(statements.apply_deletes, why), Step(statements.apply_inserts, why))
+        )
+        self._clear = self._procedure(
+            "clear", (*(Step(text, "clear the delta") for text in statements.clear), *program.clear)
+        )
 
     def backfill(self, tick: Tick) -> None:
         """Fills a new view from the current tables."""
-        self._run(self.program.backfill, tick)
+        try:
+            for step in self.program.backfill:
+                run_step(self._connection, step, tick)
+        except StepFailed as failure:
+            raise ViewFailed(self.name, failure.error, failure.step.why) from failure
         self.apply(tick)
         self.clear()
 
     def on_input(self, relation: str, tick: Tick) -> None:
-        self._run(self.program.on_input.get(relation, ()), tick)
+        if relation in self._on_input:
+            self._run(self._on_input[relation], tick)
 
     def finish(self, tick: Tick) -> int:
         """Completes the view's delta; how many rows it has."""
-        self._run(self.program.finish, tick)
+        self._run(self._finish, tick)
         [(count,)] = self._connection.execute(self.mirror.statements.count_delta).fetchall()
         return int(count)
 
     def apply(self, tick: Tick) -> None:
-        try:
-            self.mirror.apply_delta(tick)
-        except apsw.Error as error:
-            raise self._failed(error, self._apply_why) from error
+        """Brings the view's table to its new rows."""
+        self._run(self._apply, tick)
 
     def clear(self) -> None:
-        for statement in self.mirror.statements.clear:
-            self._connection.execute(statement)
-        self._run(self.program.clear)
+        self._run(self._clear, 0)
 
     def drop_statements(self) -> list[str]:
         """Removes everything the view has made, also after its program is no longer known."""
         return [step.sql for step in self.program.drop] + drop_relation(self.name)
 
-    def _run(self, steps: Sequence[Step], tick: Tick | None = None) -> None:
-        for step in steps:
-            try:
-                if ":tick" in step.sql:
-                    self._connection.execute(step.sql, {"tick": tick})
-                else:
-                    self._connection.execute(step.sql)
-            except apsw.Error as error:
-                raise self._failed(error, step) from error
+    def _procedure(self, what: str, steps: Sequence[Step]) -> Procedure:
+        return Procedure(self._connection, self.name, what, steps)
+
+    def _run(self, procedure: Procedure, tick: int) -> None:
+        try:
+            procedure.run(tick)
+        except StepFailed as failure:
+            raise ViewFailed(self.name, failure.error, failure.step.why) from failure
 
     def _run_texts(self, statements: Iterable[str]) -> None:
         for statement in statements:
             self._connection.execute(statement)
-
-    def _failed(self, error: apsw.Error, step: Step) -> BaseException:
-        # A full disk, an interrupt or a locked file is not the view's fault.
-        if isinstance(error, apsw.FullError | apsw.IOError | apsw.InterruptError | apsw.BusyError):
-            return error
-        return ViewFailed(self.name, error, step.why)
