@@ -11,10 +11,11 @@ from springline.sql.clauses import CommonTables
 from springline.sql.dialect import parse_query
 from springline.sql.groups import aggregate
 from springline.sql.maintain import Parts, outer, project
-from springline.sql.plan import Node, Outer, Plan, Planner, Project
+from springline.sql.plan import Planner
 from springline.sql.program import OperatorLevel, Step, ViewProgram
 from springline.sql.query import Translator
 from springline.sql.rows import Index, names_of
+from springline.sql.shapes import Node, Outer, Plan, Project
 from springline.sql.typed import quote
 
 

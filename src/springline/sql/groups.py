@@ -21,9 +21,9 @@ from springline.sql.maintain import (
     note,
     selected,
 )
-from springline.sql.plan import Aggregate, Node
 from springline.sql.program import OperatorLevel, Step
 from springline.sql.rows import delta, join, table, terms
+from springline.sql.shapes import Aggregate, Node
 
 
 def aggregate(node: Node, shape: Aggregate, *, is_view: bool, view: str) -> Parts:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from springline.sql.plan import Node, Outer, Project
 from springline.sql.program import OperatorLevel, Step
 from springline.sql.rows import Index, Rows, Term, delta, index_for, join, names_of, table, terms
+from springline.sql.shapes import Node, Outer, Project
 from springline.sql.typed import Typed, literal_text, quote
 
 

@@ -8,12 +8,10 @@ others, and LEFT JOINs below an aggregate, are nodes of their own whose rows are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from dataclasses import replace
 
 from sqlglot import exp
 
-from springline.core.schema import Column, TableSchema
 from springline.sql.aggregates import Slots, group_output
 from springline.sql.catalog import Catalog
 from springline.sql.check import Checker
@@ -34,70 +32,8 @@ from springline.sql.dialect import Text, Tree
 from springline.sql.query import group_key
 from springline.sql.rows import Occurrence, Rows, determined, join, key_aliases, same_columns
 from springline.sql.scope import Item, Scope, relation_columns, relation_qualifiers
+from springline.sql.shapes import Aggregate, Columns, Node, Outer, Plan, Project, Shape, node_schema
 from springline.sql.typed import NULL, Typed, describe, quote
-
-Columns: TypeAlias = list[tuple[str, Typed]]
-
-
-@dataclass(slots=True)
-class Project:
-    """Rows of an inner join, projected. ``branches`` has more than one entry for UNION ALL."""
-
-    branches: list[tuple[Rows, Columns]]
-    key: tuple[str, ...] | None = None
-    missing: list[str] = field(default_factory=list[str])
-
-    @property
-    def columns(self) -> Columns:
-        return self.branches[0][1]
-
-
-@dataclass(slots=True)
-class Outer:
-    """LEFT JOINs. ``anchor`` is the preserved occurrence by whose key rows are recomputed; ``anchor_columns`` are the output
-    columns that hold that key."""
-
-    rows: Rows
-    columns: Columns
-    anchor: str
-    anchor_columns: tuple[str, ...] = ()
-    key: tuple[str, ...] | None = None
-    missing: list[str] = field(default_factory=list[str])
-
-
-@dataclass(slots=True)
-class Aggregate:
-    """GROUP BY, or DISTINCT. ``columns`` and ``having`` are over the group's state, alias ``s``."""
-
-    branches: list[Rows]
-    slots: Slots
-    columns: Columns
-    having: Typed | None = None
-    key: tuple[str, ...] | None = None
-    missing: list[str] = field(default_factory=list[str])
-
-
-Shape: TypeAlias = Project | Outer | Aggregate
-
-
-@dataclass(slots=True)
-class Node:
-    """One maintained relation: the view, or an intermediate in its state (``s:view:1``). A ``virtual`` one has a delta but
-    keeps no rows: its one reader needs them only to be filled, and computes them then."""
-
-    name: str
-    shape: Shape
-    schema: TableSchema
-    virtual: bool = False
-
-
-@dataclass(slots=True)
-class Plan:
-    """Nodes in the order of maintenance; the last is the view."""
-
-    nodes: list[Node]
-    inputs: tuple[str, ...]
-    warnings: list[str]
 
 
 class Planner:
@@ -122,7 +58,7 @@ class Planner:
                 query, f"Column {untyped!r} is always NULL.", "CAST(NULL AS STRING) gives it a type."
             )
         chosen = self._view_key(query, shape, key)
-        self.nodes.append(Node(self.view, shape, _schema(self.view, shape.columns, chosen)))
+        self.nodes.append(Node(self.view, shape, node_schema(self.view, shape.columns, chosen)))
         return Plan(self.nodes, tuple(self.inputs), self.warnings)
 
     def _view_key(self, query: Tree, shape: Shape, declared: Sequence[str] | None) -> tuple[str, ...]:
@@ -360,7 +296,7 @@ class Planner:
             ]
             shape = replace(shape, columns=[*shape.columns, *hidden], key=tuple(name for name, _ in hidden))
         name = f"s:{self.view}:{len(self.nodes) + 1}"
-        schema = _schema(name, shape.columns, shape.key or ())
+        schema = node_schema(name, shape.columns, shape.key or ())
         computed = _union_text(shape) if isinstance(shape, Project) and shape.key is None else ""
         self.nodes.append(Node(name, shape, schema, virtual=bool(computed)))
         occurrence = Occurrence(self._alias(), schema, computed=computed)
@@ -402,12 +338,6 @@ class Planner:
     def _alias(self) -> str:
         self._aliases += 1
         return f"t{self._aliases}"
-
-
-def _schema(name: str, columns: Columns, key: tuple[str, ...]) -> TableSchema:
-    return TableSchema(
-        name, tuple(Column(column, typed.type, typed.nullable) for column, typed in columns), key
-    )
 
 
 def _union_text(shape: Project) -> str:

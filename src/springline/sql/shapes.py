@@ -1,0 +1,95 @@
+"""What a plan is made of: nodes, each of a shape that says how its rows come about and so how they are maintained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from springline.core.schema import Column, TableSchema
+from springline.sql.aggregates import Slots
+from springline.sql.rows import Rows
+from springline.sql.typed import Typed
+
+Columns: TypeAlias = list[tuple[str, Typed]]
+
+
+@dataclass(slots=True)
+class Project:
+    """Rows of an inner join, projected. ``branches`` has more than one entry for UNION ALL."""
+
+    branches: list[tuple[Rows, Columns]]
+    key: tuple[str, ...] | None = None
+    missing: list[str] = field(default_factory=list[str])
+
+    @property
+    def columns(self) -> Columns:
+        return self.branches[0][1]
+
+
+@dataclass(slots=True)
+class Outer:
+    """LEFT JOINs. ``anchor`` is the preserved occurrence by whose key rows are recomputed; ``anchor_columns`` are the output
+    columns that hold that key."""
+
+    rows: Rows
+    columns: Columns
+    anchor: str
+    anchor_columns: tuple[str, ...] = ()
+    key: tuple[str, ...] | None = None
+    missing: list[str] = field(default_factory=list[str])
+
+
+@dataclass(slots=True)
+class Aggregate:
+    """GROUP BY, or DISTINCT. ``columns`` and ``having`` are over the group's state, alias ``s``."""
+
+    branches: list[Rows]
+    slots: Slots
+    columns: Columns
+    having: Typed | None = None
+    key: tuple[str, ...] | None = None
+    missing: list[str] = field(default_factory=list[str])
+
+
+@dataclass(slots=True)
+class Full:
+    """Whatever has no operator of its own: ``sql``, a query over ``relations``, is computed again when one of them changes.
+    ``what`` is the construct that makes it so, ``hint`` what to write for a cheaper one."""
+
+    sql: str
+    columns: Columns
+    relations: tuple[str, ...]
+    what: str
+    hint: str
+    key: tuple[str, ...] | None = None
+    missing: list[str] = field(default_factory=list[str])
+
+
+Shape: TypeAlias = Project | Outer | Aggregate | Full
+
+
+@dataclass(slots=True)
+class Node:
+    """One maintained relation: the view, or an intermediate in its state (``s:view:1``). A ``virtual`` one has a delta but
+    keeps no rows: its one reader needs them only to be filled, and computes them then."""
+
+    name: str
+    shape: Shape
+    schema: TableSchema
+    virtual: bool = False
+
+
+@dataclass(slots=True)
+class Plan:
+    """Nodes in the order of maintenance; the last is the view."""
+
+    nodes: list[Node]
+    inputs: tuple[str, ...]
+    warnings: list[str]
+
+
+def node_schema(name: str, columns: Columns, key: Sequence[str]) -> TableSchema:
+    return TableSchema(
+        name, tuple(Column(column, typed.type, typed.nullable) for column, typed in columns), tuple(key)
+    )
