@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from springline.context.definition import Passages, Rows
     from springline.errors import SpringlineError
     from springline.settings import Settings
+    from springline.sources.json_rows import JsonTable
 
 __version__ = "0.1.0"
 
@@ -21,6 +22,7 @@ __all__ = [
     "Answer",
     "App",
     "AskRequest",
+    "JsonTable",
     "Passages",
     "Rows",
     "Running",
@@ -33,6 +35,7 @@ _HOMES = {
     "Answer": "springline.assistant.base",
     "App": "springline.app",
     "AskRequest": "springline.assistant.base",
+    "JsonTable": "springline.sources.json_rows",
     "Passages": "springline.context.definition",
     "Rows": "springline.context.definition",
     "Running": "springline.app",

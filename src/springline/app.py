@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,8 @@ from springline.runtime.embedded.runtime import Definition, EmbeddedRuntime, Opt
 from springline.serve.service import AssistantInfo
 from springline.settings import Settings
 from springline.sources.base import Source
+from springline.sources.json_rows import JsonTable
+from springline.sources.jsonl import JsonLinesSource
 from springline.storage import DataFolder
 
 INTERACTIVE = RetryPolicy(attempts=2, first_wait_s=0.3, longest_wait_s=2.0)
@@ -98,6 +100,15 @@ class App:
         make = load_part("springline.sources.files", "FolderSource", "files")
         self._folders.add(f"{name}.documents")
         return self.source(make(name, Path(path), **options))
+
+    def jsonl(
+        self, name: str, path: str | Path, *, tables: Mapping[str, JsonTable], **options: Any
+    ) -> Source:
+        """A file of JSON lines that grows. Each table becomes the relation ``name.table``.
+
+        Options: ``table_field``, ``operation_field``, ``time_unit``; see ``sources.jsonl.JsonLinesSource``.
+        """
+        return self.source(JsonLinesSource(name, path, tables=tables, **options))
 
     def view(self, name: str, sql: str, *, key: Sequence[str] | None = None) -> None:
         """A view, kept equal to its SELECT. ``key`` is needed only where it cannot be inferred."""

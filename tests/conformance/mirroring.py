@@ -40,6 +40,9 @@ class MirroringWriter:
     def save(self, name: str, value: object | None) -> None:
         self._saved[name] = value
 
+    def wait_for_room(self, timeout_s: float) -> None:
+        """There always is."""
+
     def advance(self, position: Position) -> None:
         self._position = position
 

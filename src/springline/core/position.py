@@ -59,6 +59,23 @@ class FolderPosition(Position):
 
 
 @dataclass(frozen=True, order=True, slots=True)
+class FilePosition(Position):
+    """How many bytes of a growing file are read. ``file`` counts the files that stood in its place, from 1."""
+
+    file: int
+    offset: int
+    kind: ClassVar[str] = "file"
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        file, offset = text.split("/")
+        return cls(int(file), int(offset))
+
+    def __str__(self) -> str:
+        return f"{self.file}/{self.offset}"
+
+
+@dataclass(frozen=True, order=True, slots=True)
 class SequencePosition(Position):
     """A plain running number: Springline's own records, HTTP push."""
 
@@ -74,7 +91,7 @@ class SequencePosition(Position):
 
 
 KINDS: dict[str, type[Position]] = {
-    kind.kind: kind for kind in (PostgresPosition, FolderPosition, SequencePosition)
+    kind.kind: kind for kind in (PostgresPosition, FolderPosition, FilePosition, SequencePosition)
 }
 
 

@@ -71,6 +71,11 @@ class CaptureWriter(Protocol):
         repeated."""
         ...
 
+    def wait_for_room(self, timeout_s: float) -> None:
+        """For a source that can be read again at any time: blocks while the engine is far behind what was committed, at most
+        ``timeout_s``. What the engine takes soon it takes from memory, and need not read from the file."""
+        ...
+
 
 class Log(Protocol):
     """A log. Thread-safe, except for each writer."""

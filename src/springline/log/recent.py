@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from springline.core.change import Entry
 from springline.log.base import Logged
 
-MOST_ENTRIES = 20_000
+MOST_ENTRIES = 40_000
 """What is held at most; an engine that is further behind reads the file."""
+
+ROOM_ENTRIES = MOST_ENTRIES // 2
+"""Who can wait goes on when fewer are held: one tick's input beside the one that the engine works on."""
 
 Whole = tuple[Logged, list[Entry]]
 
@@ -65,13 +68,20 @@ class Recent:
             self.offered = self.durable
             self._changed.notify_all()
 
+    def wait_for_room(self, timeout_s: float) -> None:
+        """Blocks while ``ROOM_ENTRIES`` are held, at most ``timeout_s``."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._entries < ROOM_ENTRIES, timeout_s)
+
     def take(self, after: int, limit: int) -> list[Whole]:
         """Transactions that follow ``after`` without a gap, about ``limit`` entries in all; empty where the file must be read."""
         with self._changed:
             self._failures_at_take = self._failures
-            held = self._held
+            held, before = self._held, self._entries
             while held and held[0][0].sequence <= after:
                 self._entries -= held.popleft()[0].size
+            if before >= ROOM_ENTRIES > self._entries:
+                self._changed.notify_all()
             found: list[Whole] = []
             entries, following = 0, after + 1
             for whole in held:

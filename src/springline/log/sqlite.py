@@ -459,6 +459,9 @@ class SqliteCaptureWriter:
             self.pending, self.saved, self._reached = [], {}, None
         return self._position
 
+    def wait_for_room(self, timeout_s: float) -> None:
+        self._log.recent.wait_for_room(timeout_s)
+
     def discard(self) -> None:
         """Forgets what was not committed."""
         self.pending, self.saved, self._reached = [], {}, None

@@ -80,6 +80,9 @@ class MemoryCaptureWriter:
         # Through the log's own encoding, so that a value it cannot hold fails here too.
         self._saves[name] = None if value is None else decode_value(encode_value(value))
 
+    def wait_for_room(self, timeout_s: float) -> None:
+        """There always is."""
+
     def advance(self, position: Position) -> None:
         self._advanced = position
 
