@@ -1,0 +1,84 @@
+"""What every measured process is told, and what it tells. Standard library only: it runs in every peer's environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.settings import ROOT
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measurement. ``data``: the workload's files; ``work``: an empty folder; ``rows``: where the result goes, a JSON array a line."""
+
+    workload: str
+    variant: str
+    data: str
+    work: str
+    rows: str
+    events: int
+    seconds: float = 0.0
+    rate: int = 0
+    feeder_core: int | None = None
+
+    def input(self, name: str) -> Path:
+        return Path(self.data) / name
+
+    def scratch(self, name: str) -> Path:
+        return Path(self.work) / name
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_arguments() -> Job:
+        return Job(**json.loads(sys.argv[1]))
+
+
+def write_rows(job: Job, rows: Iterable[Iterable[object]]) -> None:
+    with Path(job.rows).open("w") as file:
+        for row in rows:
+            file.write(json.dumps(list(row)) + "\n")
+
+
+def report(**figures: float | str | None) -> None:
+    """The last line of a process's output is its report: ``seconds`` and ``events``, latencies, or ``skip`` with a reason."""
+    print(json.dumps(figures), flush=True)
+
+
+FED = "fed.jsonl"
+"""In a job's ``work``: what the feeder handed over."""
+
+
+def start_feeder(job: Job, kind: str, target: str) -> subprocess.Popen[bytes]:
+    """Starts w6's feeder on another core."""
+    command = [sys.executable, "-m", "bench.feeder", kind, target, str(job.seconds), str(job.rate)]
+    feeder = subprocess.Popen([*command, str(job.scratch(FED))], cwd=ROOT)
+    if job.feeder_core is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(feeder.pid, {job.feeder_core})
+    return feeder
+
+
+WARM_UP_SHARE = 0.3
+
+
+def report_latencies(samples: list[tuple[float, float]], first_at: float, last_at: float) -> None:
+    """Reports percentiles of (seen at, milliseconds) pairs; the first 30 % of the time are warm-up."""
+    begin = first_at + (last_at - first_at) * WARM_UP_SHARE
+    ordered = sorted(latency for at, latency in samples if at >= begin)
+    if not ordered:
+        report(skip="no row was seen after the warm-up")
+        return
+    report(
+        p50_ms=ordered[len(ordered) // 2],
+        p99_ms=ordered[len(ordered) * 99 // 100],
+        max_ms=ordered[-1],
+        samples=len(ordered),
+        events=len(samples),
+    )

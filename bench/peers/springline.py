@@ -1,0 +1,199 @@
+"""Springline: the application as users declare it, with durable files and the view materialised.
+
+One process: the JSON-lines source, the log (``log.db``, synchronous=FULL), ticks, ``state.db`` (synchronous=FULL) and the reader. The clock
+starts before the application is declared and stops when a snapshot that covers the whole file (recency barrier) has answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from bench.peers.common import Job, report, report_latencies, start_feeder, write_rows
+from bench.workloads import CATEGORY, NEAR
+from springline.app import App, Running
+from springline.errors import SqlError
+from springline.runtime.embedded import loop
+from springline.settings import Settings
+from springline.sources import jsonl
+from springline.sources.json_rows import JsonTable
+
+DEADLINE_MS = 3_600_000.0
+CURVE_TICK = 1_000
+"""Changes in one tick of the curve."""
+
+ORDERS = JsonTable(
+    {"key": "BIGINT NOT NULL", "customer_id": "BIGINT", "amount": "DOUBLE", "ts": "BIGINT"}, key=["key"]
+)
+CUSTOMERS = JsonTable(
+    {"customer_id": "BIGINT NOT NULL", "name": "STRING", "region": "STRING"}, key=["customer_id"]
+)
+BIDS = JsonTable({"auction": "BIGINT", "price": "BIGINT", "ts": "TIMESTAMP_LTZ"})
+PERSONS = JsonTable(
+    {"id": "BIGINT NOT NULL", "name": "STRING", "city": "STRING", "state": "STRING"}, key=["id"], tag="p"
+)
+AUCTIONS = JsonTable({"id": "BIGINT NOT NULL", "seller": "BIGINT", "category": "INT"}, key=["id"], tag="a")
+
+TOTALS = """
+SELECT v.customer_id, c.name, c.region, v.orders, v.total
+FROM (SELECT customer_id, COUNT(*) AS orders, SUM(amount) AS total FROM shop.orders GROUP BY customer_id) AS v
+JOIN crm.customers AS c ON c.customer_id = v.customer_id
+"""
+
+WINDOWS = """
+SELECT window_start, window_end, auction, COUNT(*) AS bids, MAX(price) AS highest
+FROM TABLE(TUMBLE(TABLE market.bids, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+GROUP BY window_start, window_end, auction
+"""
+
+SALES = f"""
+SELECT a.id, p.name, p.city, p.state FROM market.auctions AS a JOIN market.persons AS p ON a.seller = p.id
+WHERE a.category = {CATEGORY} AND p.state IN {NEAR}
+"""
+
+FRESH = """
+SELECT customer_id, COUNT(*) AS orders, SUM(amount) AS total, MAX(ts) AS newest FROM shop.orders GROUP BY customer_id
+"""
+
+
+def application(job: Job) -> App:
+    app = App("bench", settings=replace(Settings(), data=job.scratch("data")))
+    match job.workload:
+        case "w1" | "curve":
+            path = job.input("changes.jsonl") if job.workload == "w1" else job.scratch("orders.jsonl")
+            app.jsonl("shop", path, tables={"orders": ORDERS}, operation_field="op")
+            app.jsonl("crm", job.input("customers.jsonl"), tables={"customers": CUSTOMERS})
+            app.view("answer", TOTALS)
+        case "w2":
+            app.jsonl("market", job.input("bids.jsonl"), tables={"bids": BIDS})
+            app.view("answer", WINDOWS)
+        case "w3":
+            tables = {"persons": PERSONS, "auctions": AUCTIONS}
+            app.jsonl("market", job.input("events.jsonl"), tables=tables, table_field="t")
+            app.view("answer", SALES)
+        case _:
+            app.jsonl("shop", job.scratch("followed.jsonl"), tables={"orders": ORDERS}, operation_field="op")
+            app.view("answer", FRESH)
+    return app
+
+
+def wait_for_all(running: Running) -> None:
+    """Returns when a snapshot that covers everything in the sources has answered."""
+    with running.runtime.read(require="now", deadline_ms=DEADLINE_MS) as snapshot:
+        snapshot.query("SELECT COUNT(*) AS n FROM answer")
+
+
+def rows_of(running: Running, job: Job) -> Iterator[tuple[object, ...]]:
+    with running.runtime.read() as snapshot:
+        found = snapshot.query("SELECT * FROM answer").rows
+    for row in found:
+        match job.workload:
+            case "w2":
+                yield int(str(row[0])) // 1_000, *row[2:]
+            case "w6":
+                yield row[:3]
+            case _:
+                yield row
+
+
+class Ticks:
+    """Counts ticks and their changes while something is measured."""
+
+    def __init__(self, running: Running) -> None:
+        self.count = self.changes = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(running,), daemon=True)
+        self._thread.start()
+
+    def _run(self, running: Running) -> None:
+        for notice in running.runtime.ticks(self._stop, 0.1):
+            if notice is not None and notice.changes:
+                self.count += 1
+                self.changes += notice.changes
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def measure(job: Job) -> None:
+    began = time.perf_counter()
+    with application(job).start() as running:
+        wait_for_all(running)
+        seconds = time.perf_counter() - began
+        write_rows(job, rows_of(running, job))
+    report(seconds=seconds, events=job.events)
+
+
+def measure_curve(job: Job) -> None:
+    """Fills the table as fast as it goes, then measures the changes alone, in ticks of a thousand."""
+    orders, changes = job.scratch("orders.jsonl"), job.input("changes.jsonl").read_bytes()
+    shutil.copyfile(job.input("fill.jsonl"), orders)
+    with application(job).start() as running:
+        began = time.perf_counter()
+        wait_for_all(running)
+        fill_s = time.perf_counter() - began
+        lines = changes.count(b"\n")
+        loop.MOST_CHANGES = CURVE_TICK
+        jsonl._BLOCK_BYTES = len(changes) * CURVE_TICK // lines  # pyright: ignore[reportPrivateUsage]
+        ticks = Ticks(running)
+        began = time.perf_counter()
+        with orders.open("ab") as file:
+            file.write(changes)
+        wait_for_all(running)
+        seconds = time.perf_counter() - began
+        ticks.stop()
+        state_bytes = running.runtime.status().state_bytes
+        write_rows(job, rows_of(running, job))
+    report(
+        seconds=seconds,
+        events=lines,
+        fill_s=fill_s,
+        changes_per_tick=ticks.changes / max(1, ticks.count),
+        state_mb=state_bytes / 1e6,
+    )
+
+
+def measure_freshness(job: Job) -> None:
+    """From the append of an event until its customer's row, with that event's time, has been handed to a subscriber after the commit."""
+    path = job.scratch("followed.jsonl")
+    path.touch()
+    samples: list[tuple[float, float]] = []
+    newest: dict[object, int] = {}
+    stop = threading.Event()
+
+    def observe(running: Running) -> None:
+        for change in running.runtime.changes(["answer"], stop, 0.1):
+            if change is not None and change.weight > 0:
+                at, row = time.time(), change.row
+                sent_us = int(str(row["newest"]))
+                if sent_us > newest.get(row["customer_id"], 0):
+                    newest[row["customer_id"]] = sent_us
+                    samples.append((at, at * 1_000 - sent_us / 1_000))
+
+    with application(job).start() as running, contextlib.ExitStack() as closing:
+        observer = threading.Thread(target=observe, args=(running,), daemon=True)
+        observer.start()
+        closing.callback(observer.join)
+        closing.callback(stop.set)
+        start_feeder(job, "file", str(path)).wait()
+        wait_for_all(running)
+        time.sleep(0.2)
+        write_rows(job, rows_of(running, job))
+    report_latencies(samples, samples[0][0], samples[-1][0])
+
+
+def main() -> None:
+    job = Job.from_arguments()
+    try:
+        {"w6": measure_freshness, "curve": measure_curve}.get(job.workload, measure)(job)
+    except SqlError as error:
+        report(skip=f"does not compile: {' '.join(str(error).split())}")
+
+
+if __name__ == "__main__":
+    main()

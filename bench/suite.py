@@ -1,0 +1,266 @@
+"""Runs workloads: every system, several times, each in its own process on the same core; checks every result; makes the tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import workloads
+from bench.environments import Unavailable, python_of
+from bench.peers.common import FED, Job
+from bench.peers.plain import answer_to_fed
+from bench.results import OURS, UNITS, Result, Row, medians, table
+from bench.runner import Outcome, run, scratch_folder
+from bench.settings import Settings
+
+INCREMENTAL, BATCH, LIMIT = "incremental", "batch", "limit"
+
+
+@dataclass(frozen=True)
+class System:
+    """One way to do a workload. ``module``: of ``bench.peers``. ``share``: the part of the events that a slow one is given."""
+
+    name: str
+    module: str
+    kind: str
+    variant: str = ""
+    share: float = 1.0
+    note: str = ""
+
+    @property
+    def family(self) -> str:
+        """What PEERS names it by."""
+        return self.module
+
+
+SPRINGLINE = System(OURS, "springline", INCREMENTAL, note="durable")
+PATHWAY = System("Pathway, streaming", "pathway", INCREMENTAL, "streaming", note="20 files; not durable")
+PATHWAY_STATIC = System("Pathway, static", "pathway", BATCH, "static", note="one batch")
+PYFLINK = System("PyFlink SQL", "pyflink", INCREMENTAL, note="with submission; not durable")
+BYTEWAX = System("Bytewax", "bytewax", INCREMENTAL, note="not durable")
+PLAIN = System("plain Python", "plain", LIMIT, note="in memory")
+DUCKDB = System("DuckDB", "duckdb", LIMIT, note="batch, in memory")
+
+SYSTEMS: dict[str, Sequence[System]] = {
+    "w1": (SPRINGLINE, PATHWAY, PATHWAY_STATIC, PYFLINK, BYTEWAX, PLAIN, DUCKDB),
+    "w2": (
+        SPRINGLINE,
+        PATHWAY,
+        PATHWAY_STATIC,
+        PYFLINK,
+        System(
+            "Bytewax", "bytewax", INCREMENTAL, share=0.1, note="a tenth of the bids; waits 30 s for late ones"
+        ),
+        PLAIN,
+        DUCKDB,
+    ),
+    "w3": (SPRINGLINE, PATHWAY, PATHWAY_STATIC, PYFLINK, BYTEWAX, PLAIN, DUCKDB),
+    "w6": (
+        SPRINGLINE,
+        System("Pathway", "pathway", INCREMENTAL, note="Python connector, autocommit 10 ms; not durable"),
+        System("PyFlink SQL", "pyflink", INCREMENTAL, note="socket, no mini-batch; not durable"),
+        BYTEWAX,
+        PLAIN,
+    ),
+}
+
+TITLES = {
+    "w1": "w1: a keyed changelog, joined and aggregated",
+    "w2": "w2: tumbling windows over bids",
+    "w3": "w3: a join of two growing streams",
+    "w6": "w6: from append to visible row",
+    "curve": "w1, the cost of a change as the table grows",
+}
+
+THROUGHPUT = ("events_per_s", "seconds", "peak_mb", "cpu_s")
+FRESHNESS = ("p50_ms", "p99_ms", "max_ms", "peak_mb", "cpu_s")
+CURVE = ("events_per_s", "changes_per_tick", "fill_per_s", "state_mb", "peak_mb")
+
+Answer = Counter[tuple[object, ...]]
+
+
+def comparable(workload: str, row: Sequence[Any]) -> tuple[object, ...]:
+    """A result row in the form in which all systems must agree: sums of amounts as whole cents."""
+    if workload in ("w1", "curve"):
+        return int(row[0]), row[1], row[2], int(row[3]), round(float(row[4]) * 100)
+    if workload == "w6":
+        return int(row[0]), int(row[1]), round(float(row[2]) * 100)
+    if workload == "w2":
+        return tuple(int(value) for value in row)
+    return int(row[0]), *row[1:]
+
+
+def read_answer(workload: str, path: Path) -> Answer:
+    with path.open() as file:
+        return Counter(comparable(workload, json.loads(line)) for line in file)
+
+
+def difference(expected: Answer, found: Answer) -> str | None:
+    """What is wrong with a result, in a few words; None where it is right."""
+    missing, extra = expected - found, found - expected
+    if not missing and not extra:
+        return None
+    example = next(iter(extra or missing))
+    return f"WRONG: {missing.total():,} rows missing, {extra.total():,} not in the answer, such as {example}"
+
+
+@dataclass
+class Suite:
+    """One run of the suite, and what it has found so far."""
+
+    settings: Settings
+    results: list[Result] = field(default_factory=list[Result])
+    lines: list[str] = field(default_factory=list[str])
+    _answers: dict[Path, Answer] = field(default_factory=dict[Path, Answer])
+
+    def say(self, *lines: str) -> None:
+        self.lines.extend(lines)
+        print(*lines, sep="\n", flush=True)
+
+    def add(self, workload: str, row: Row) -> None:
+        self.results.extend(
+            Result(workload, row.system, name, round(value, 3), UNITS[name])
+            for name, value in row.figures.items()
+        )
+
+    def measure(self, workload: str) -> None:
+        """Measures one workload with every system that was asked for."""
+        settings = self.settings
+        rows: list[Row] = []
+        for system in SYSTEMS[workload]:
+            if settings.wants(system.family):
+                row = self._row(
+                    workload, system, settings.events(workload, system.share) if workload != "w6" else 0
+                )
+                print(
+                    f"   {row.system}: {row.note or 'ok'}" if not row.figures else f"   {row.system}: done",
+                    flush=True,
+                )
+                rows.append(row)
+                self.add(workload, row)
+        is_fresh = workload == "w6"
+        size = (
+            f"{settings.rate:,} events/s for {settings.seconds:g} s"
+            if is_fresh
+            else f"{settings.events(workload):,} events"
+        )
+        self.say("", f"## {TITLES[workload]}", "", f"{size}; medians of {settings.repetitions}.", "")
+        self.say(
+            *table(rows, FRESHNESS if is_fresh else THROUGHPUT, "p50_ms" if is_fresh else "events_per_s")
+        )
+
+    def measure_curve(self) -> None:
+        """Ours alone: w1's rate at ticks of a thousand changes, for tables of growing size."""
+        if not self.settings.wants(SPRINGLINE.family):
+            return
+        rows: list[Row] = []
+        for keys in self.settings.keys:
+            row = self._row("curve", System(f"{keys:,} keys", "springline", INCREMENTAL), keys)
+            rows.append(row)
+            self.add("curve", row)
+            print(f"   {row.system}: {row.note or 'done'}", flush=True)
+        self.say(
+            "",
+            f"## {TITLES['curve']}",
+            "",
+            "Ticks of 1,000 changes; state on disk.",
+            "",
+            *table(rows, CURVE, "events_per_s"),
+        )
+
+    # -- one system ------------------------------------------------------------------------------------------------
+
+    def _row(self, workload: str, system: System, size: int) -> Row:
+        try:
+            python = python_of(system.module, self.settings.folder)
+        except Unavailable as error:
+            return Row(system.name, system.kind, {}, f"skipped: {error}")
+        data = (
+            self.settings.folder
+            if workload == "w6"
+            else workloads.prepared(workload, size, self.settings.folder)
+        )
+        runs: list[dict[str, float]] = []
+        for _ in range(self.settings.repetitions):
+            outcome, wrong = self._once(workload, system, size, data, python)
+            if outcome.problem is not None:
+                return Row(system.name, system.kind, {}, f"skipped: {outcome.problem}")
+            if wrong is not None:
+                return Row(system.name, system.kind, {}, wrong)
+            runs.append(figures_of(outcome, size))
+        return Row(system.name, system.kind, medians(runs), system.note)
+
+    def _once(
+        self, workload: str, system: System, size: int, data: Path, python: Path
+    ) -> tuple[Outcome, str | None]:
+        settings = self.settings
+        with scratch_folder(settings.folder) as work:
+            job = Job(
+                workload,
+                system.variant,
+                str(data),
+                str(work),
+                str(work / "rows.jsonl"),
+                size,
+                settings.seconds,
+                settings.rate,
+                settings.other_core,
+            )
+            outcome = run(
+                f"bench.peers.{system.module}", python, job, core=settings.core, timeout_s=settings.timeout_s
+            )
+            if outcome.problem is not None:
+                return outcome, None
+            expected = self._expected(workload, data) if workload != "w6" else answer_of_fed(work / FED)
+            return outcome, difference(expected, read_answer(workload, Path(job.rows)))
+
+    def _expected(self, workload: str, data: Path) -> Answer:
+        """The plain Python answer; computed once, and kept beside the data."""
+        if data not in self._answers:
+            path = data / "answer.jsonl"
+            if not path.exists():
+                with scratch_folder(self.settings.folder) as work:
+                    job = Job(workload, "", str(data), str(work), str(work / "rows.jsonl"), 0)
+                    python = python_of("plain", self.settings.folder)
+                    outcome = run("bench.peers.plain", python, job, core=None, timeout_s=3_600)
+                    if outcome.problem is not None:
+                        raise RuntimeError(
+                            f"The answer to {workload} could not be computed: {outcome.problem}"
+                        )
+                    shutil.move(job.rows, path)
+            self._answers = {data: read_answer(workload, path)}
+        return self._answers[data]
+
+
+def answer_of_fed(path: Path) -> Answer:
+    return Counter(comparable("w6", row) for row in answer_to_fed(path))
+
+
+def figures_of(outcome: Outcome, size: int) -> dict[str, float]:
+    found = {
+        name: float(value) for name, value in outcome.figures.items() if name in UNITS and value is not None
+    }
+    if seconds := found.get("seconds"):
+        found["events_per_s"] = float(outcome.figures["events"]) / seconds
+    if fill_s := outcome.figures.get("fill_s"):
+        found["fill_per_s"] = size / float(fill_s)
+    return found | {"peak_mb": outcome.peak_bytes / 1e6, "cpu_s": outcome.cpu_s}
+
+
+def begin(settings: Settings) -> Suite:
+    """Moves this process off the measured core, and says what is measured where."""
+    from bench.results import machine
+
+    if settings.other_core is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {settings.other_core})
+    suite = Suite(settings)
+    place = "not pinned" if settings.core is None else f"every system on core {settings.core}"
+    suite.say(f"# Benchmarks of {time.strftime('%Y-%m-%d')}", "", f"{machine()}; {place}.")
+    return suite
