@@ -273,12 +273,13 @@ class Checker(CallChecker):
                 raise self.where.error(
                     node, f"LIKE wants STRING, not {describe(one.type)}.", "CAST it to STRING."
                 )
+        negated = "NOT " if like.args.get("negate") else ""
         if pattern.constant and isinstance(pattern.value, str) and escape is None:
-            return derived(f"({operand.sql} GLOB {literal_text(as_glob(pattern.value))})", BOOLEAN, [operand])
+            glob = literal_text(as_glob(pattern.value))
+            return derived(f"({operand.sql} {negated}GLOB {glob})", BOOLEAN, [operand])
         arguments = [operand, pattern] if escape is None else [operand, pattern, escape]
-        return derived(
-            f"sl_like({', '.join(one.sql for one in arguments)})", BOOLEAN, arguments, nullable=True
-        )
+        text = f"({negated}sl_like({', '.join(one.sql for one in arguments)}))"
+        return derived(text, BOOLEAN, arguments, nullable=True)
 
     def _pipe(self, node: exp.DPipe) -> Typed:
         operands = [self.check(node.left), self.check(node.right)]

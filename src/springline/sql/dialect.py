@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, ClassVar, NoReturn
 
-from sqlglot import exp, parser, tokens
+from sqlglot import exp, generator, parser, tokens
 from sqlglot.dialects.dialect import Dialect, NormalizationStrategy
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.expressions.core import Expr as Tree
@@ -56,6 +56,11 @@ def _parse_json_value(self: Any) -> Tree:
     return call.update_positions(self._prev)
 
 
+def _write_json_value(self: Any, node: JsonCall) -> str:
+    returning = f" RETURNING {self.sql(node, 'to')}" if node.args.get("to") else ""
+    return f"JSON_VALUE({self.expressions(node, flat=True)}{returning})"
+
+
 class Flink(Dialect):
     """The dialect. Use :func:`parse_query`, which reports errors with our positions."""
 
@@ -78,6 +83,12 @@ class Flink(Dialect):
             name: _BASE.FUNCTION_PARSERS[name] for name in _OWN_SYNTAX
         } | {
             "JSON_VALUE": _parse_json_value,
+        }
+
+    class Generator(generator.Generator):
+        TRANSFORMS: ClassVar[dict[Any, Any]] = {
+            **generator.Generator.TRANSFORMS,
+            JsonCall: _write_json_value,
         }
 
 

@@ -426,7 +426,7 @@ def group_key(rows: Checker, node: Tree) -> Typed:
         raise rows.where.error(
             node, "GROUP BY takes columns, not positions.", "Repeat the expression of the SELECT list."
         )
-    return rows.check(node)
+    return rows.check(node.unnest())
 
 
 def _listed(columns: Columns) -> str:
