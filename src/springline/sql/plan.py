@@ -166,14 +166,14 @@ class Planner:
         if not slots.groups:
             # One row for ever: any column identifies it.
             return (next((name for name, typed in columns if not typed.nullable), columns[0][0]),), []
-        by_text = {typed.raw: name for name, typed in reversed(columns)}
-        outputs = [group_output(slots, index) for index in range(len(slots.groups))]
+        by_text = {_bare(typed): name for name, typed in reversed(columns)}
+        outputs = [_bare(slots.grouped(one.sql) or one) for one in slots.groups]
         missing: list[str] = []
         for index, one in enumerate(outputs):
-            if one.raw not in by_text:
+            if one not in by_text:
                 column = slots.groups[index].column
                 missing.append(f"GROUP BY expression {index + 1}" if column is None else column[1])
-        return (None if missing else tuple(dict.fromkeys(by_text[one.raw] for one in outputs))), missing
+        return (None if missing else tuple(dict.fromkeys(by_text[one] for one in outputs))), missing
 
     def _union(self, node: exp.Union, tables: CommonTables) -> Shape:
         if node.args.get("distinct"):
@@ -357,6 +357,11 @@ def _inlined(shape: Shape, *, nullable: bool) -> tuple[Rows, Columns] | None:
     rows, columns = shape.branches[0]
     plain = len(rows.occurrences) == 1 and all(typed.column for _, typed in columns)
     return (rows, columns) if plain or not nullable else None
+
+
+def _bare(typed: Typed) -> str:
+    """The text of a group column, in parentheses or not."""
+    return typed.raw.strip("()")
 
 
 def _with_anchor(rows: Rows, columns: Columns) -> Outer:
