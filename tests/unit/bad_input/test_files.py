@@ -42,6 +42,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_newer_file_is_refused_and_the_folder_given_back(tmp_path: Path, name: str) -> None:
     run_once(tmp_path, rows=4)
     file = apsw.Connection(str(tmp_path / name))
+    version = int(file.pragma("user_version"))
     file.execute("PRAGMA user_version=99")
     file.close()
     before = (tmp_path / name).read_bytes()
@@ -50,7 +51,7 @@ def test_a_newer_file_is_refused_and_the_folder_given_back(tmp_path: Path, name:
     assert "Upgrade Springline" in str(caught.value.hint)
     assert (tmp_path / name).read_bytes() == before
     file = apsw.Connection(str(tmp_path / name))
-    file.execute("PRAGMA user_version=1")
+    file.execute(f"PRAGMA user_version={version}")
     file.close()
     run_once(tmp_path, rows=4)
 

@@ -7,10 +7,8 @@ from ``_relations`` and is, when a tick is rolled back.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import apsw
 
@@ -19,13 +17,29 @@ from springline.core.schema import TableSchema
 from springline.core.types import render
 from springline.errors import ConfigurationError, SqlError
 from springline.runtime.base import RelationChange
+from springline.runtime.embedded.changelists import APPLICATION, ChangeLists
+from springline.runtime.embedded.changing import (
+    Compiled,
+    Compiler,
+    IndexStep,
+    ViewDefinition,
+    compile_all,
+    components,
+    fingerprint,
+    in_order,
+    indexes_on,
+    outer_inputs,
+    shared_indexes,
+    to_build,
+)
 from springline.runtime.embedded.mirror import Key, Mirror
-from springline.runtime.embedded.procedure import drop_procedures
-from springline.runtime.embedded.reshape import reshape_statements
+from springline.runtime.embedded.reshape import keeps_values, reshape_statements
 from springline.runtime.embedded.state import (
     Relation,
+    read_definitions,
     read_relations,
     remove_relation,
+    write_definition,
     write_relation,
 )
 from springline.runtime.embedded.tables import (
@@ -38,25 +52,27 @@ from springline.runtime.embedded.tables import (
 from springline.runtime.embedded.views import View, ViewFailed
 from springline.sql.program import ViewProgram
 
-
-@dataclass(frozen=True, slots=True)
-class ViewDefinition:
-    """A view as the application declares it."""
-
-    name: str
-    text: str
-    key: tuple[str, ...] | None = None
-
-
-Compiler = Callable[[ViewDefinition, Mapping[str, TableSchema]], ViewProgram]
+__all__ = ["Compiler", "Relations", "ViewDefinition"]
 
 
 class Relations:
-    """Tables and views, on the writing connection."""
+    """Tables and views, on the writing connection.
 
-    def __init__(self, connection: apsw.Connection, compile_view: Compiler) -> None:
+    ``inline_rows``: views over inputs with no more rows than this together are filled within the tick that finds them new or changed;
+    the others become ``unbuilt``, for somebody to build beside the running ticks and to ``switch`` in. None: all are filled at once.
+    """
+
+    def __init__(
+        self, connection: apsw.Connection, compile_view: Compiler, *, inline_rows: int | None = None
+    ) -> None:
         self._connection = connection
         self._compile = compile_view
+        self._inline_rows = inline_rows
+        self.lists = ChangeLists(connection)
+        self.retained: frozenset[str] = frozenset()
+        """Relations whose changes are kept for subscribers."""
+        self.unbuilt: dict[str, ViewProgram] = {}
+        """Views that wait to be built, each after those that it reads. Replaced, never changed: other threads look at it."""
         self._definitions: dict[str, ViewDefinition] = {}
         self.relations: dict[str, Relation] = {}
         self.mirrors: dict[str, Mirror] = {}
@@ -113,19 +129,24 @@ class Relations:
             self._execute(create_relation(schema))
             write_relation(self._connection, Relation(schema.name, "table", schema, "loading"))
             self._attach_table(schema, "loading")
+            if any(self._is_broken(name) for name in self._definitions):
+                self._reconcile(tick)
             return
         if known.schema.columns == schema.columns and known.schema.key == schema.key:
             return
         self._execute(reshape_statements(known.schema, schema))
         write_relation(self._connection, replace(known, schema=schema))
         self._attach_table(schema, known.state)
-        self._rebuild_readers(schema.name, tick)
+        if schema.name in self.lists:
+            self.lists.restart(schema, tick)
+        self._reconcile(tick, () if keeps_values(known.schema, schema) else (schema.name,))
 
     def drop_table(self, table: str) -> None:
         if table in self.mirrors:
             self._stop_readers(table, f"table {table!r} is no longer captured")
             self._execute(drop_relation(table))
             remove_relation(self._connection, table)
+            self.lists.drop(table)
             del self.mirrors[table], self.relations[table]
 
     def begin_loading(self, table: str) -> None:
@@ -165,119 +186,215 @@ class Relations:
     ) -> list[str]:
         """Brings the state to what the application declares: tables that are new are made, those no longer asked for dropped;
         new views are filled from the current tables, changed ones are built anew, removed ones dropped; nothing else is touched.
-        Names of the views that were built."""
+        Names of the views that were built here; ``unbuilt`` has those that are to be built beside the ticks. Raises SqlError for a
+        new definition that cannot be used; one that was in use before is stopped with the reason."""
+        if len({one.name for one in definitions}) != len(definitions):
+            raise ConfigurationError("Two views have the same name.", hint="Give each view its own name.")
+        self._definitions = {}
         for name in set(self.mirrors) - {schema.name for schema in tables}:
             self.drop_table(name)
         for schema in tables:
-            if schema.name not in self.mirrors:
-                self.set_schema(schema, tick)
-        if len({one.name for one in definitions}) != len(definitions):
-            raise ConfigurationError("Two views have the same name.", hint="Give each view its own name.")
+            self.set_schema(schema, tick) if schema.name not in self.mirrors else None
         self._definitions = {definition.name: definition for definition in definitions}
-        for name, relation in list(self.relations.items()):
-            if relation.kind == "view" and name not in self._definitions:
-                self._drop_view(name)
-        built: list[str] = []
-        schemas = {name: one.schema for name, one in self.relations.items() if one.kind == "table"}
-        self.views_in_order = []
-        for program in self._compile_all(schemas):
-            if (view := self._installed(program, tick, built)) is not None:
-                self.views_in_order.append(view)
-        self._index_readers()
+        return self._reconcile(tick, is_start=True)
+
+    def _reconcile(self, tick: Tick, disturbed: Sequence[str] = (), *, is_start: bool = False) -> list[str]:
+        """Brings the views to their definitions over the present tables. ``disturbed``: tables whose rows were changed beneath the
+        views, without a delta. Names of the views that were filled here."""
+        tables = {name: one.schema for name, one in self.relations.items() if one.kind == "table"}
+        compiled = compile_all(self._definitions.values(), tables, self._compile)
+        installed = read_definitions(self._connection)
+        if is_start:
+            for name, error in compiled.broken.items():
+                if installed.get(name) != self._definitions[name]:
+                    raise error
+        programs = compiled.programs
+        wanted = to_build(
+            programs, lambda one: self._is_current(one) and not set(disturbed) & set(one.inputs)
+        )
+        views = [self._attached(programs[name]) for name in programs if name not in wanted]
+        for name in wanted:
+            old = self._old_version(name, installed.get(name), disturbed)
+            if old is not None:
+                views.append(old)
+        self._drop_all_but(views, compiled)
+        built = self._build_inline(programs, wanted, tick)
+        self._hold_lists(built, tick)
         return built
 
-    def _installed(self, program: ViewProgram, tick: Tick, built: list[str]) -> View | None:
-        """One view, attached as it is or built anew; None where it cannot be: it is stopped, and its name not among the built."""
-        name, known = program.name, self.relations.get(program.name)
-        if stopped := [one for one in program.inputs if self.relations[one].state == "stopped"]:
-            self._drop_view(name)
+    def _hold_lists(self, built: Sequence[str], tick: Tick) -> None:
+        """The changes of what the application has declared so are kept; those of a view that was filled anew from here on."""
+        for name in self.retained:
+            if name in self.relations and self.relations[name].state != "stopped":
+                if name in built and name in self.lists:
+                    self.lists.restart(self.relations[name].schema, tick)
+                self.lists.hold(self.relations[name].schema, APPLICATION, tick)
+
+    def _is_current(self, program: ViewProgram) -> bool:
+        """Whether the state holds the view as the program maintains it."""
+        known = self.relations.get(program.name)
+        return known is not None and known.state == "live" and known.program == fingerprint(program)
+
+    def _is_broken(self, name: str) -> bool:
+        return name in self.relations and self.relations[name].state == "stopped"
+
+    def _attached(self, program: ViewProgram) -> View:
+        """A view whose state is there."""
+        if (known := self._views.get(program.name)) is not None:
+            known.detach()
+        for index in shared_indexes(program.state, self.relations):
+            self.ensure_index(index)
+        view = View(self._connection, program)
+        view.attach()
+        return view
+
+    def _old_version(
+        self, name: str, definition: ViewDefinition | None, disturbed: Sequence[str]
+    ) -> View | None:
+        """The view as its state holds it, which goes on being maintained while the new version is built; None where that is
+        impossible, because there is none, or what it reads has changed."""
+        known = self.relations.get(name)
+        if known is None or known.state != "live" or definition is None or set(disturbed) & set(known.inputs):
+            return None
+        if any(one not in self.relations or self.relations[one].state == "stopped" for one in known.inputs):
+            return None
+        try:
+            program = self._compile(definition, {n: s for n, s in self.schemas().items() if n != name})
+        except SqlError:
+            return None
+        return self._attached(program) if self._is_current(program) else None
+
+    def _drop_all_but(self, views: Sequence[View], compiled: Compiled) -> None:
+        """Drops what is no longer declared, unless an old version still reads it; says of what is broken why."""
+        installed = read_definitions(self._connection)
+        kept = {view.name: view for view in views}
+        gone = [name for name, one in self.relations.items() if one.kind == "view" and name not in kept]
+        waiting = list(kept.values())
+        while waiting:
+            for name in set(waiting.pop().program.inputs) & set(gone):
+                if (old := self._old_version(name, installed.get(name), ())) is not None:
+                    kept[name] = old
+                    waiting.append(old)
+                    gone.remove(name)
+        for name in gone:
+            self.drop_view(name)
+        views = list(kept.values())
+        self.views_in_order = in_order(views, lambda view: view.program.inputs)
+        self._index_readers()
+        for name, error in compiled.broken.items():
+            self._write_stopped(name, f"View {name!r} is stopped: {error}")
+
+    def _build_inline(
+        self, programs: Mapping[str, ViewProgram], wanted: Sequence[str], tick: Tick
+    ) -> list[str]:
+        """Fills the views over little data, and leaves the others as ``unbuilt``. Names of what was filled."""
+        built: list[str] = []
+        unbuilt: dict[str, ViewProgram] = {}
+        for names in components(programs, wanted):
+            if not self._is_small([programs[name] for name in names]):
+                unbuilt.update((name, programs[name]) for name in names)
+                continue
+            for name in reversed(names):
+                self.drop_view(name)
+            for name in names:
+                if self._build(programs[name], tick):
+                    built.append(name)
+        self.unbuilt = {name: unbuilt[name] for name in programs if name in unbuilt}
+        return built
+
+    def _is_small(self, programs: Sequence[ViewProgram]) -> bool:
+        """Whether filling these views takes no longer than a tick may. Views that read one which waits wait with it."""
+        if self._inline_rows is None:
+            return True
+        left = self._inline_rows
+        for name in outer_inputs(programs):
+            if name in self.relations:
+                [(rows,)] = self._connection.execute(
+                    f"SELECT count(*) FROM (SELECT 1 FROM main.{quote(name)} LIMIT ?)", (left + 1,)
+                )
+                left -= rows
+            if left < 0:
+                return False
+        return True
+
+    def _build(self, program: ViewProgram, tick: Tick) -> bool:
+        """Fills a view now; whether that went well. Otherwise it is stopped with the reason."""
+        name = program.name
+        if stopped := [one for one in program.inputs if one not in self.relations or self._is_broken(one)]:
             self._write_stopped(
                 name, f"View {name!r} is stopped: view {stopped[0]!r}, which it reads, is stopped."
             )
-            return None
+            return False
         view = View(self._connection, program)
-        is_same = known is not None and known.state != "stopped" and known.program == fingerprint(program)
-        if is_same and not any(one in built for one in program.inputs):
-            view.attach()
-            return view
-        self._drop_view(name)
         try:
             # A savepoint: a view whose key the rows violate takes what it made with it, and the others are built.
             with self._connection:
-                self._build(view, tick)
+                own = [step for step in program.state if not shared_indexes([step], self.relations)]
+                view.create(own)
+                for index in shared_indexes(program.state, self.relations):
+                    self.ensure_index(index)
+                view.attach()
+                view.backfill(tick)
         except ViewFailed as failure:
+            view.detach()
             self._write_stopped(name, str(failure))
-            return None
-        built.append(name)
-        return view
+            return False
+        self.record_view(program)
+        self.add_view(view)
+        return True
+
+    def record_view(self, program: ViewProgram) -> None:
+        """The state holds this view now."""
+        write_relation(
+            self._connection,
+            Relation(
+                program.name,
+                "view",
+                program.schema,
+                "live",
+                fingerprint(program),
+                tuple([step.sql for step in program.drop] + drop_relation(program.name)),
+                inputs=program.inputs,
+            ),
+        )
+        write_definition(self._connection, program.name, self._definitions[program.name].to_json())
+        self.relations = read_relations(self._connection)
+
+    def add_view(self, view: View) -> None:
+        """The view is maintained from now on, instead of another version that there may be."""
+        others = [one for one in self.views_in_order if one.name != view.name]
+        self.views_in_order = in_order([*others, view], lambda one: one.program.inputs)
+        self._index_readers()
+
+    def drop_view(self, name: str) -> None:
+        """Takes a view away, whatever its state. Idempotent."""
+        if (view := self._views.get(name)) is not None:
+            view.detach()
+            self.views_in_order = [one for one in self.views_in_order if one is not view]
+            self._index_readers()
+        if (relation := self.relations.get(name)) is not None:
+            self._execute(relation.drop_steps)
+            self.lists.drop(name)
+            remove_relation(self._connection, name)
+            del self.relations[name]
+
+    def ensure_index(self, index: IndexStep) -> None:
+        """Makes an index on a relation that views share, unless an equal one is there."""
+        found = indexes_on(self._connection, index.relation)
+        if index in found:
+            return
+        if self._connection.execute(
+            "SELECT 1 FROM main.sqlite_schema WHERE name = ?", (index.name,)
+        ).fetchone():
+            index = replace(index, name=f"{index.name}:{len(found)}")
+        self._connection.execute(
+            f"CREATE INDEX IF NOT EXISTS main.{quote(index.name)} ON {quote(index.relation)}({index.columns})"
+        )
 
     def stop_view(self, failure: ViewFailed) -> None:
         """Stops a view that cannot be maintained, and every view that reads it."""
         self._mark_stopped(failure.view, str(failure))
         self._stop_readers(failure.view, f"view {failure.view!r}, which it reads, is stopped")
-
-    def _compile_all(self, tables: Mapping[str, TableSchema]) -> Iterator[ViewProgram]:
-        """Compiles in an order in which every view comes after the views that it reads."""
-        schemas = dict(tables)
-        waiting = list(self._definitions.values())
-        while waiting:
-            errors: list[SqlError] = []
-            ready: list[ViewProgram] = []
-            for definition in waiting:
-                try:
-                    ready.append(self._compile(definition, schemas))
-                except SqlError as error:
-                    errors.append(error)
-            if not ready:
-                raise errors[0]
-            for program in ready:
-                schemas[program.name] = program.schema
-                yield program
-            done = {program.name for program in ready}
-            waiting = [definition for definition in waiting if definition.name not in done]
-
-    def _build(self, view: View, tick: Tick) -> None:
-        view.create()
-        view.attach()
-        view.backfill(tick)
-        drops = tuple(view.drop_statements())
-        write_relation(
-            self._connection,
-            Relation(
-                view.name,
-                "view",
-                view.program.schema,
-                "live",
-                fingerprint(view.program),
-                drops,
-                inputs=view.program.inputs,
-            ),
-        )
-        self.relations = read_relations(self._connection)
-
-    def _drop_view(self, name: str) -> None:
-        if (relation := self.relations.get(name)) is not None:
-            drop_procedures(self._connection, name)
-            self._execute(relation.drop_steps)
-            remove_relation(self._connection, name)
-            del self.relations[name]
-
-    def _rebuild_readers(self, table: str, tick: Tick) -> None:
-        """After a table's schema changed: views that still compile are built anew, others are stopped with the reason."""
-        affected = self._downstream(table)
-        for name in reversed(affected):
-            self._drop_view(name)
-        self.views_in_order = [view for view in self.views_in_order if view.name not in affected]
-        for name in affected:
-            definition = self._definitions[name]
-            try:
-                view = View(self._connection, self._compile(definition, self.schemas()))
-                with self._connection:
-                    self._build(view, tick)
-                self.views_in_order.append(view)
-            except (SqlError, ViewFailed) as error:
-                self._write_stopped(name, str(error))
-        self._index_readers()
 
     def _downstream(self, relation: str) -> list[str]:
         """Names of the views that read a relation, directly or not, in maintenance order."""
@@ -309,10 +426,12 @@ class Relations:
     def restored_on_error(self) -> Iterator[None]:
         """Reads everything back when a tick is rolled back: its schema changes went with it."""
         definitions, views = self._definitions, list(self.views_in_order)
+        unbuilt, holders = self.unbuilt, self.lists.holders()
         try:
             yield
         except BaseException:
-            self._definitions = definitions
+            self._definitions, self.unbuilt = definitions, unbuilt
+            self.lists.restore(holders)
             self._clear_scratch(views)
             self._load()
             self.views_in_order = [view for view in views if self.relations[view.name].state == "live"]
@@ -329,6 +448,7 @@ class Relations:
             "SELECT substr(name, 6) FROM main.sqlite_schema WHERE name GLOB 'seen:*'"
         )
         self.reloading = {name for (name,) in seen}
+        self.lists.load({name: one.schema for name, one in self.relations.items()})
 
     def _attach_table(self, schema: TableSchema, state: str) -> None:
         self._execute([f"DROP TABLE IF EXISTS temp.{quote('d:' + schema.name)}"])
@@ -359,13 +479,3 @@ class Relations:
     def _execute(self, statements: Iterable[str]) -> None:
         for statement in statements:
             self._connection.execute(statement)
-
-
-def fingerprint(program: ViewProgram) -> str:
-    """Changes when anything that the view's state depends on does."""
-    parts = [
-        program.text,
-        program.schema.to_json(),
-        [step.sql for step in (*program.state, *program.backfill)],
-    ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -199,7 +199,12 @@ class Engine:
             if not change:
                 continue
             mirror = relations.mirrors[name]
-            is_read = name in relations.readers or name in self._consumers or name in self.followed
+            is_read = (
+                name in relations.readers
+                or name in relations.lists
+                or name in self._consumers
+                or name in self.followed
+            )
             if is_read:
                 mirror.fill_delta(change)
                 filled.append(name)
@@ -238,6 +243,8 @@ class Engine:
 
     def _read_delta(self, name: str, tick: Tick, cause: Cause, active: set[str], outcome: TickResult) -> None:
         """Lets everything that reads a relation see its delta, before the delta is applied."""
+        if name in self._relations.lists:
+            self._relations.lists.append(name, tick)
         for view in self._relations.readers.get(name, ()):
             view.on_input(name, tick)
             active.add(view.name)

@@ -26,6 +26,16 @@ def reshape_statements(old: TableSchema, new: TableSchema) -> list[str]:
     return statements
 
 
+def keeps_values(old: TableSchema, new: TableSchema) -> bool:
+    """Whether ``reshape_statements`` leaves every row, and its values in all columns that have the same name before and after. What
+    reads only such columns need not notice that the table changed its shape."""
+    return _keeps_key(old, new) and all(
+        (match := _match(old, column)) is not None and match.name == column.name and match.type == column.type
+        for column in new.columns
+        if column.name in old
+    )
+
+
 def _keeps_key(old: TableSchema, new: TableSchema) -> bool:
     sources = [_match(old, new.column(name)) for name in new.key]
     names = [column.name if column else None for column in sources]
@@ -67,4 +77,4 @@ def literal(value: Stored) -> str:
     return repr(value)
 
 
-__all__ = ["literal", "reshape_statements"]
+__all__ = ["keeps_values", "literal", "reshape_statements"]

@@ -17,6 +17,7 @@ from springline.context.knowledge_tables import MEMO_DDL
 from springline.core.position import PositionVector, Tick, position_from_text
 from springline.core.schema import TableSchema
 from springline.errors import StateError
+from springline.runtime.embedded.changing import ViewDefinition
 from springline.storage import Format
 
 RelationState = Literal["loading", "live", "stopped"]
@@ -66,7 +67,14 @@ def _create(connection: apsw.Connection) -> None:
     connection.execute(MEMO_DDL)
 
 
-STATE_FORMAT = Format("state.db", (_create,))
+def _add_definitions_and_change_lists(connection: apsw.Connection) -> None:
+    connection.execute("""
+        CREATE TABLE _views(name TEXT PRIMARY KEY, definition TEXT NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE _change_lists(relation TEXT PRIMARY KEY, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    """)
+
+
+STATE_FORMAT = Format("state.db", (_create, _add_definitions_and_change_lists))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +198,17 @@ def write_relation(connection: apsw.Connection, relation: Relation) -> None:
 
 def remove_relation(connection: apsw.Connection, name: str) -> None:
     connection.execute("DELETE FROM _relations WHERE name = ?", (name,))
+    connection.execute("DELETE FROM _views WHERE name = ?", (name,))
+
+
+def read_definitions(connection: apsw.Connection) -> dict[str, ViewDefinition]:
+    """As what each view was declared that the state holds."""
+    found = {
+        name: ViewDefinition.from_json(text)
+        for name, text in connection.execute("SELECT name, definition FROM _views")
+    }
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def write_definition(connection: apsw.Connection, name: str, text: str) -> None:
+    connection.execute("INSERT OR REPLACE INTO _views VALUES (?, ?)", (name, text))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import apsw
 
 from springline.core.position import Tick
 from springline.errors import SpringlineError
 from springline.runtime.embedded.mirror import Mirror
-from springline.runtime.embedded.procedure import Procedure, StepFailed, run_step
-from springline.runtime.embedded.tables import create_relation, create_scratch, drop_relation
+from springline.runtime.embedded.procedure import Procedure, StepFailed, drop_procedures, run_step
+from springline.runtime.embedded.tables import create_relation, create_scratch, quote
 from springline.sql.program import Step, ViewProgram
+
+_SCRATCH: Final = re.compile(r'CREATE TEMP TABLE (?:IF NOT EXISTS )?(?:temp\.)?"((?:[^"]|"")*)"')
 
 
 class ViewFailed(SpringlineError):
@@ -41,10 +45,10 @@ class View:
         self._on_input: dict[str, Procedure] = {}
         self._finish = self._apply = self._clear = Procedure(connection, self.name, "nothing", ())
 
-    def create(self) -> None:
-        """Makes the view's table and state. Part of the tick that fills them."""
+    def create(self, state: Sequence[Step] | None = None) -> None:
+        """Makes the view's table and its state, or these steps of it. Part of the tick that fills them."""
         self._run_texts(create_relation(self.program.schema))
-        self._run_texts(step.sql for step in self.program.state)
+        self._run_texts(step.sql for step in (self.program.state if state is None else state))
 
     def attach(self) -> None:
         """Makes the temporary tables and the procedures on this connection."""
@@ -62,6 +66,13 @@ class View:
         self._clear = self._procedure(
             "clear", (*(Step(text, "clear the delta") for text in statements.clear), *program.clear)
         )
+
+    def detach(self) -> None:
+        """Removes the view's temporary tables and procedures from this connection; its state stays."""
+        drop_procedures(self._connection, self.name)
+        made = [_SCRATCH.match(step.sql) for step in self.program.scratch]
+        for name in ["d:" + self.name, *(found[1].replace('""', '"') for found in made if found)]:
+            self._connection.execute(f"DROP TABLE IF EXISTS temp.{quote(name)}")
 
     def backfill(self, tick: Tick) -> None:
         """Fills a new view from the current tables."""
@@ -89,10 +100,6 @@ class View:
 
     def clear(self) -> None:
         self._run(self._clear, 0)
-
-    def drop_statements(self) -> list[str]:
-        """Removes everything the view has made, also after its program is no longer known."""
-        return [step.sql for step in self.program.drop] + drop_relation(self.name)
 
     def _procedure(self, what: str, steps: Sequence[Step]) -> Procedure:
         return Procedure(self._connection, self.name, what, steps)

@@ -79,7 +79,7 @@ class Worker:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        _lower_priority()
+        lower_priority()
         seen = -1
         while not self._stop.is_set():
             with self._changed:
@@ -196,7 +196,7 @@ def _split(document: Document) -> list[Passage]:
     return split(document.text, format="text" if document.format == "text" else "markdown", limits=limits)
 
 
-def _lower_priority() -> None:
+def lower_priority() -> None:
     """Embedding must not delay ticks: this thread yields to the others where the system can tell threads apart (Linux)."""
     try:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), WORK_NICENESS)
