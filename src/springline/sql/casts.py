@@ -38,6 +38,7 @@ from springline.sql.typed import (
     exact_operand,
     is_wide,
     literal_text,
+    null_of,
     rescaled,
 )
 
@@ -86,8 +87,8 @@ def read_type(where: Text, node: Tree) -> tuple[SqlType, int | None]:
 
 def cast(where: Text, node: Tree, operand: Typed, target_node: Tree, *, attempt: bool) -> Typed:
     target, limit = read_type(where, target_node)
-    if operand.constant and operand.type == STRING and target.is_temporal:
-        return _temporal_literal(where, node, operand, target, limit)
+    if operand.constant and isinstance(operand.value, str) and target.is_temporal:
+        return _temporal_literal(where, node, operand, target, limit, attempt=attempt)
     reason = "" if attempt else f"{where.quote(node)} failed"
     made = _converted(operand, target, reason)
     if made is None:
@@ -117,10 +118,14 @@ def floor_to(sql: str, unit: int) -> str:
     return f"({sql} - ((({sql} % {unit}) + {unit}) % {unit}))"
 
 
-def _temporal_literal(where: Text, node: Tree, operand: Typed, target: SqlType, limit: int | None) -> Typed:
+def _temporal_literal(
+    where: Text, node: Tree, operand: Typed, target: SqlType, limit: int | None, *, attempt: bool
+) -> Typed:
     try:
         stored = store(str(operand.value).strip(), target)
     except ValueError as error:
+        if attempt:
+            return null_of(target)
         raise where.error(
             node,
             f"{operand.value!r} is not a {target}.",
