@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from springline.core.types import SqlType
+from springline.sql.aggregate_types import aggregate_type, average_shift
 from springline.sql.check_calls import AggregateCall, Grouping
 from springline.sql.dialect import Text
 from springline.sql.exact import DoubleSum
-from springline.sql.query import aggregate_type, average_shift
 from springline.sql.typed import Typed, exact_operand, is_wide, literal_text, may_be_nan, report
 
 STATE_MARK: Final = re.compile("\x00(\\d+)\x00")

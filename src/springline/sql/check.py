@@ -9,7 +9,7 @@ from typing import Final
 from sqlglot import exp
 
 from springline.core.types import BIGINT, BOOLEAN, BYTES, DOUBLE, INT, STRING, SqlType, decimal
-from springline.sql import operators, temporal
+from springline.sql import operators, over, temporal
 from springline.sql.catalog import near_misses
 from springline.sql.check_calls import CLOCK, CallChecker, Grouping, contains_aggregate
 from springline.sql.dialect import JsonCall, Text, Tree
@@ -37,6 +37,7 @@ class Checker(CallChecker):
         self._grouping = grouping
         self._subquery = subquery
         self._ad_hoc = ad_hoc
+        self.windows: list[over.WindowUse] = []
         self._rows = (
             self
             if grouping is None
@@ -62,6 +63,13 @@ class Checker(CallChecker):
     @property
     def rows(self) -> CallChecker:
         return self._rows
+
+    @property
+    def is_grouped(self) -> bool:
+        return self._grouping is not None
+
+    def _window(self, node: exp.Window) -> Typed:
+        return over.window(self, node)
 
     def boolean(self, node: Tree, place: str) -> Typed:
         """A condition."""

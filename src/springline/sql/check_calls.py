@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from sqlglot import exp
 
-from springline.core.types import BIGINT, STRING, TIMESTAMP_LTZ, SqlType
+from springline.core.types import STRING, TIMESTAMP_LTZ, SqlType
 from springline.sql import operators, scalars, temporal
 from springline.sql.casts import cast, read_type
 from springline.sql.catalog import near_misses
@@ -26,14 +26,6 @@ CLOCK: Final = frozenset(
     UUID UNIX_TIMESTAMP""".split()
 )
 _NOW: Final = frozenset({"NOW", "CURRENT_TIMESTAMP", "CURRENT_ROW_TIMESTAMP"})
-_WINDOWED: Final = {
-    "ROW_NUMBER": 0,
-    "RANK": 0,
-    "DENSE_RANK": 0,
-    "LAG": 1,
-    "LEAD": 1,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class AggregateCall:
@@ -241,27 +233,6 @@ class CallChecker:
         if typed.type == NULL or typed.type.element is not None:
             raise self.where.error(node, f"{name} of {describe(typed.type)} is not defined.")
         return AggregateCall(name, typed, wanted, distinct and name == "COUNT", text)
-
-    def _window(self, node: exp.Window) -> Typed:
-        name = node.this.name.upper()
-        if not self._ad_hoc:
-            raise self.where.error(
-                node, "OVER windows are not yet in views.", "Ask it as a query over the view."
-            )
-        if name not in _WINDOWED or node.args.get("spec"):
-            raise self.where.error(
-                node, f"{self.where.quote(node)} is not supported.", f"OVER takes {', '.join(_WINDOWED)}."
-            )
-        operands = [self.check(one) for one in node.this.expressions]
-        parts: list[str] = []
-        if partition := node.args.get("partition_by"):
-            parts.append("PARTITION BY " + ", ".join(self.check(one).sql for one in partition))
-        if order := node.args.get("order"):
-            parts.append("ORDER BY " + ", ".join(self.ordered(one) for one in order.expressions))
-        kind = operands[0].type if _WINDOWED[name] and operands else BIGINT
-        return Typed(
-            f"{name.lower()}({', '.join(one.sql for one in operands)}) OVER ({' '.join(parts)})", kind, True
-        )
 
     def ordered(self, node: exp.Ordered, typed: Typed | None = None) -> str:
         """One entry of an ORDER BY. NULLs come first, last when descending, as in Flink, unless it says otherwise."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 from sqlglot import exp
@@ -12,37 +12,29 @@ from springline.sql.catalog import Catalog, near_misses
 from springline.sql.check import Checker
 from springline.sql.dialect import Text, Tree
 from springline.sql.operators import compare
+from springline.sql.over import contains_window
 from springline.sql.scope import Item, Scope
 from springline.sql.typed import Typed
 
-JoinKind: TypeAlias = Literal["inner", "left"]
+JoinKind: TypeAlias = Literal["inner", "left", "right", "full"]
 
 _READ: Final = frozenset(
-    {"expressions", "from_", "joins", "where", "group", "having", "distinct", "with_", "kind", "hint"}
+    """expressions from_ joins where group having distinct with_ kind hint order limit offset""".split()
 )
-_AD_HOC: Final = frozenset({"order", "limit", "offset"})
 _NAMES: Final = {
-    "laterals": "LATERAL",
-    "qualify": "QUALIFY",
-    "windows": "WINDOW",
-    "limit": "LIMIT",
-    "order": "ORDER BY",
+    "laterals": ("LATERAL", None),
+    "qualify": ("QUALIFY", "Filter in a query around it: SELECT … FROM (SELECT …) AS t WHERE …."),
+    "windows": ("WINDOW", "Write each OVER (PARTITION BY … ORDER BY …) out."),
 }
 
 
-def refuse_clauses(where: Text, select: exp.Select, *, ad_hoc: bool) -> None:
+def refuse_clauses(where: Text, select: exp.Select) -> None:
     """Every clause that is not understood is refused, never passed over."""
     for name, value in select.args.items():
-        if not value or name in _READ or (ad_hoc and name in _AD_HOC):
+        if not value or name in _READ:
             continue
-        clause = _NAMES.get(name, name.upper())
-        if name in _AD_HOC:
-            raise where.error(
-                value if isinstance(value, Tree) else select,
-                f"{clause} is not yet in views.",
-                "Order and limit when reading the view.",
-            )
-        raise where.error(value if isinstance(value, Tree) else select, f"{clause} is not supported.")
+        clause, hint = _NAMES.get(name, (name.upper(), None))
+        raise where.error(value if isinstance(value, Tree) else select, f"{clause} is not supported.", hint)
     distinct = select.args.get("distinct")
     if distinct is not None and distinct.args.get("on"):
         raise where.error(select, "DISTINCT ON is not Flink SQL.")
@@ -51,6 +43,17 @@ def refuse_clauses(where: Text, select: exp.Select, *, ad_hoc: bool) -> None:
         raise where.error(group, "GROUPING SETS, CUBE and ROLLUP are not yet in this version.")
     if select.args.get("with_") is not None and select.args["with_"].args.get("recursive"):
         raise where.error(select, "WITH RECURSIVE is not supported.")
+
+
+def refuse_order(where: Text, query: Tree) -> None:
+    """A view's rows have no order; with LIMIT, ORDER BY says which rows there are."""
+    order = query.args.get("order")
+    if order is not None and not query.args.get("limit") and not query.args.get("offset"):
+        raise where.error(
+            order,
+            "The rows of a view have no order.",
+            "Order when reading the view, or add LIMIT for a top-N.",
+        )
 
 
 def resolve(where: Text, catalog: Catalog, table: exp.Table) -> TableSchema:
@@ -95,18 +98,24 @@ def join_kind(where: Text, join: exp.Join) -> JoinKind:
         raise where.error(
             join, f"{method} JOIN is not supported.", "Write the condition: JOIN … ON a.id = b.id."
         )
-    if side in ("RIGHT", "FULL"):
-        hint = "Write it as a LEFT JOIN with the tables the other way round." if side == "RIGHT" else None
-        raise where.error(join, f"{side} JOIN is not yet in this version.", hint)
-    if kind in ("SEMI", "ANTI") or (side and side != "LEFT"):
+    if kind in ("SEMI", "ANTI") or side not in _KINDS:
         raise where.error(
             join,
             f"{side or kind} JOIN is not Flink SQL.",
-            "Use JOIN with SELECT DISTINCT, or LEFT JOIN … IS NULL.",
+            "Use WHERE x IN (SELECT …), or NOT IN, EXISTS, NOT EXISTS.",
         )
-    if side == "LEFT" and not (join.args.get("on") or join.args.get("using")):
-        raise where.error(join, "A LEFT JOIN needs ON.", "LEFT JOIN … ON a.id = b.id.")
-    return "left" if side == "LEFT" else "inner"
+    if side and not (join.args.get("on") or join.args.get("using")):
+        raise where.error(join, f"A {side} JOIN needs ON.", f"{side} JOIN … ON a.id = b.id.")
+    if side in ("RIGHT", "FULL") and join.args.get("using"):
+        raise where.error(
+            join,
+            f"USING with {side} JOIN is not supported: its column has two sides.",
+            "Write ON, and COALESCE(a.x, b.x) in the SELECT list.",
+        )
+    return _KINDS[side]
+
+
+_KINDS: Final[Mapping[str, JoinKind]] = {"": "inner", "LEFT": "left", "RIGHT": "right", "FULL": "full"}
 
 
 def join_condition(checker: Checker, join: exp.Join, item: Item) -> list[Typed]:
@@ -129,6 +138,17 @@ def join_condition(checker: Checker, join: exp.Join, item: Item) -> list[Typed]:
         made.append(compare(where, identifier, "=", left, item.columns[name]))
     item.merged = frozenset(identifier.name for identifier in using)
     return made
+
+
+def row_conditions(checker: Checker, condition: Tree) -> list[Typed]:
+    """The conjuncts of WHERE."""
+    if contains_window(condition):
+        raise checker.where.error(
+            condition,
+            "A function OVER a window cannot stand in WHERE.",
+            "Filter in a query around it: SELECT … FROM (SELECT …, ROW_NUMBER() OVER (…) AS n FROM …) AS t WHERE n = 1.",
+        )
+    return conjuncts(checker, condition, "WHERE")
 
 
 def conjuncts(checker: Checker, condition: Tree, place: str) -> list[Typed]:

@@ -9,13 +9,14 @@ from springline.errors import SqlError
 from springline.sql.catalog import Catalog
 from springline.sql.clauses import CommonTables
 from springline.sql.dialect import parse_query
+from springline.sql.full import full
 from springline.sql.groups import aggregate
 from springline.sql.maintain import Parts, outer, project
 from springline.sql.plan import Planner
 from springline.sql.program import OperatorLevel, Step, ViewProgram
 from springline.sql.query import Translator
 from springline.sql.rows import Index, names_of
-from springline.sql.shapes import Node, Outer, Plan, Project
+from springline.sql.shapes import Full, Node, Outer, Plan, Project
 from springline.sql.typed import quote
 
 
@@ -42,6 +43,8 @@ def _parts(node: Node, *, is_view: bool, view: str) -> Parts:
         return project(node, shape, is_view=is_view, view=view)
     if isinstance(shape, Outer):
         return outer(node, shape, is_view=is_view, view=view)
+    if isinstance(shape, Full):
+        return full(node, shape, is_view=is_view, view=view)
     return aggregate(node, shape, is_view=is_view, view=view)
 
 

@@ -37,6 +37,7 @@ from springline.sql.exact import (
     wide_text,
     wide_unkey,
 )
+from springline.sql.over_functions import register_over_functions
 from springline.sql.text_functions import TEXT_FUNCTIONS, parse_value
 
 ErrorHook = Callable[[str], None]
@@ -403,6 +404,7 @@ def register_functions(connection: apsw.Connection, *, on_error: ErrorHook | Non
     for name, function in {**_PURE, **TEXT_FUNCTIONS}.items():
         scalar(name, _strict(function), -1, deterministic=True)
     _register_aggregates(connection, errors)
+    register_over_functions(connection, wide_average)
 
 
 def _wide_divide(one: Decimal, other: Decimal) -> Decimal:

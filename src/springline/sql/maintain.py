@@ -84,6 +84,8 @@ def keep_rows(parts: Parts, node: Node) -> None:
     columns = ", ".join(f"{quote(column.name)} {column.type.sqlite}" for column in node.schema.columns)
     key = replaced_by(node)
     parts.persistent(node.name, f"({columns}) STRICT", f"rows of {node.name}")
+    if not key:
+        return
     parts.state.append(
         Step(
             f"CREATE INDEX IF NOT EXISTS main.{quote('i:' + node.name)} ON {quote(node.name)}({names_of(key)})",

@@ -15,24 +15,39 @@ from sqlglot import exp
 from springline.sql.aggregates import Slots, group_output
 from springline.sql.catalog import Catalog
 from springline.sql.check import Checker
-from springline.sql.check_calls import contains_aggregate
+from springline.sql.check_calls import Grouping, contains_aggregate
 from springline.sql.clauses import (
     CommonTables,
     alias_columns,
-    conjuncts,
     join_condition,
     join_kind,
     joins,
     projections,
     refuse_clauses,
+    refuse_order,
     resolve,
+    row_conditions,
     written_name,
 )
 from springline.sql.dialect import Text, Tree
-from springline.sql.query import group_key
-from springline.sql.rows import Occurrence, Rows, determined, join, key_aliases, same_columns
+from springline.sql.full import full_key
+from springline.sql.keys import row_key
+from springline.sql.over import contains_window
+from springline.sql.query import Translator, group_key
+from springline.sql.rows import Occurrence, Rows, determined, join
 from springline.sql.scope import Item, Scope, relation_columns, relation_qualifiers
-from springline.sql.shapes import Aggregate, Columns, Node, Outer, Plan, Project, Shape, node_schema
+from springline.sql.shapes import (
+    Aggregate,
+    Columns,
+    Full,
+    Node,
+    NotIncremental,
+    Outer,
+    Plan,
+    Project,
+    Shape,
+    node_schema,
+)
 from springline.sql.typed import NULL, Typed, describe, quote
 
 
@@ -86,22 +101,65 @@ class Planner:
     # -- queries ---------------------------------------------------------------------------------------------------
 
     def _shape(self, node: Tree, tables: CommonTables) -> Shape:
+        """The shape of a query; the whole of it is computed again where a part of it has no operator."""
+        before = (len(self.nodes), dict(self.inputs), list(self.warnings))
+        try:
+            return self._incremental(node, tables)
+        except NotIncremental as reason:
+            del self.nodes[before[0] :]
+            self.inputs, self.warnings = before[1], before[2]
+            return self._full(node, tables, reason)
+
+    def _incremental(self, node: Tree, tables: CommonTables) -> Shape:
         tables = CommonTables(tables, node)
+        refuse_order(self.where, node)
         if isinstance(node, exp.Subquery):
+            if node.args.get("limit") or node.args.get("offset"):
+                raise NotIncremental("LIMIT", "")
             return self._shape(node.this, tables)
-        if isinstance(node, exp.Union):
-            return self._union(node, tables)
+        if isinstance(node, exp.SetOperation):
+            return self._set_operation(node, tables)
         if not isinstance(node, exp.Select):
-            raise self.where.error(node, f"{self.where.quote(node)} is not supported in views.")
+            raise self.where.error(node, f"{self.where.quote(node)} is not a query.", "Write SELECT ….")
         return self._select(node, tables)
 
+    def probe(self) -> Planner:
+        """Another planner over the same catalog, to try something out."""
+        return Planner(self.where, self.catalog, self.view)
+
+    def _full(self, node: Tree, tables: CommonTables, reason: NotIncremental) -> Shape:
+        translator = Translator(self.where, self.catalog, ad_hoc=False)
+        sql, columns = translator.query(node, None, tables)
+        for relation in translator.relations:
+            self.inputs[relation] = None
+        self.warnings.append(
+            f"{reason.what}: the query that has it is computed again as a whole with every change. {reason.hint}".rstrip()
+        )
+        shape = Full(sql, columns, tuple(translator.relations), reason.what)
+        shape.key, shape.missing = full_key(self, node, tables)
+        return shape
+
+    def checker(self, scope: Scope, grouping: Grouping | None = None) -> Checker:
+        """Checks expressions of which every part has an operator."""
+
+        def subquery(query: Tree, _: Scope) -> tuple[str, Columns]:
+            raise NotIncremental(
+                self.where.quote(query), "A subquery is cheaper as a conjunct of WHERE, or as a join."
+            )
+
+        return Checker(scope, grouping=grouping, subquery=subquery)
+
     def _select(self, node: exp.Select, tables: CommonTables) -> Shape:
-        refuse_clauses(self.where, node, ad_hoc=False)
+        refuse_clauses(self.where, node)
+        if node.args.get("limit") or node.args.get("offset"):
+            raise NotIncremental("LIMIT", "")
         scope = Scope(self.where)
-        rows = self._from(node, scope, tables)
-        checker = Checker(scope)
+        rows = self.from_clause(node, scope, tables)
+        checker = self.checker(scope)
         if (clause := node.args.get("where")) is not None:
-            rows.filters.extend(conjuncts(checker, clause.this, "WHERE"))
+            rows.filters.extend(row_conditions(checker, clause.this))
+        if any(map(contains_window, node.expressions)):
+            raise NotIncremental("OVER", "")
         group = node.args.get("group")
         grouped = (
             group is not None
@@ -109,10 +167,8 @@ class Planner:
             or any(map(contains_aggregate, node.expressions))
         )
         if grouped and node.args.get("distinct"):
-            raise self.where.error(
-                node,
-                "DISTINCT with GROUP BY is not yet in views.",
-                "Groups that are selected whole are distinct already.",
+            raise NotIncremental(
+                "DISTINCT with GROUP BY", "Groups that are selected whole are distinct already."
             )
         if not grouped and not node.args.get("distinct"):
             columns = self._columns(checker, node)
@@ -123,7 +179,7 @@ class Planner:
             return shape
         if rows.has_left:
             rows, scope = self._below(node, rows, scope, grouped=grouped)
-        return self._aggregate(node, [rows], Checker(scope), grouped=grouped)
+        return self._aggregate(node, [rows], self.checker(scope), grouped=grouped)
 
     def _columns(self, checker: Checker, node: exp.Select) -> Columns:
         return [
@@ -142,7 +198,7 @@ class Planner:
             groups = [typed for _, typed in self._columns(rows, node)]
         slots = Slots(self.where, groups)
         columns: Columns = []
-        checker = Checker(rows.scope, grouping=slots)
+        checker = self.checker(rows.scope, slots)
         for index, (name, expression, known) in enumerate(projections(rows, node, ad_hoc=False)):
             if not grouped:
                 columns.append((name, group_output(slots, index)))
@@ -175,18 +231,11 @@ class Planner:
                 missing.append(f"GROUP BY expression {index + 1}" if column is None else column[1])
         return (None if missing else tuple(dict.fromkeys(by_text[one] for one in outputs))), missing
 
-    def _union(self, node: exp.Union, tables: CommonTables) -> Shape:
-        if node.args.get("distinct"):
-            raise self.where.error(
-                node,
-                "UNION is not yet in views.",
-                "UNION ALL is; SELECT DISTINCT over it removes duplicates.",
-            )
-        for clause in ("order", "limit", "offset"):
-            if node.args.get(clause):
-                raise self.where.error(
-                    node, f"{clause.upper()} is not yet in views.", "Order and limit when reading the view."
-                )
+    def _set_operation(self, node: exp.SetOperation, tables: CommonTables) -> Shape:
+        if not isinstance(node, exp.Union) or node.args.get("distinct"):
+            raise NotIncremental(type(node).__name__.upper(), "")
+        if node.args.get("limit") or node.args.get("offset"):
+            raise NotIncremental("LIMIT", "")
         branches: list[tuple[Rows, Columns]] = []
         for side in (node.left, node.right):
             shape = self._shape(side, tables)
@@ -216,7 +265,7 @@ class Planner:
 
     # -- FROM ------------------------------------------------------------------------------------------------------
 
-    def _from(self, node: exp.Select, scope: Scope, tables: CommonTables) -> Rows:
+    def from_clause(self, node: exp.Select, scope: Scope, tables: CommonTables) -> Rows:
         clause = node.args.get("from_")
         if clause is None:
             raise self.where.error(node, "A view reads from something.", "Add FROM.")
@@ -236,9 +285,11 @@ class Planner:
     def _add(self, rows: Rows, scope: Scope, node: Tree, tables: CommonTables, join: exp.Join | None) -> None:
         """Adds one table of FROM, or what a derived table is made of."""
         kind = "inner" if join is None else join_kind(self.where, join)
+        if kind in ("right", "full"):
+            raise NotIncremental(f"{kind.upper()} JOIN", "")
         found, item = self._source(node, tables, nullable=kind == "left")
         scope.add(node, item)
-        conditions = [] if join is None else join_condition(Checker(scope), join, item)
+        conditions = [] if join is None else join_condition(self.checker(scope), join, item)
         if kind == "inner":
             rows.occurrences.extend(found.occurrences)
             rows.filters.extend([*found.filters, *conditions])
@@ -320,7 +371,7 @@ class Planner:
     def _below(self, node: exp.Select, rows: Rows, scope: Scope, *, grouped: bool) -> tuple[Rows, Scope]:
         """The LEFT JOIN below an aggregate, as a node with the columns that the aggregate uses."""
         scope.used.clear()
-        checker = Checker(scope)
+        checker = self.checker(scope)
         self._aggregate(node, [rows], checker, grouped=grouped)
         used = sorted(scope.used)
         by_item = {item.name: item for item in scope.items}
@@ -380,29 +431,3 @@ def _with_anchor(rows: Rows, columns: Columns) -> Outer:
     shape = Outer(rows, columns, anchor, tuple(shown) if whole else ())
     shape.key, shape.missing = row_key(rows, columns, first=anchor)
     return shape
-
-
-def row_key(
-    rows: Rows, columns: Columns, *, first: str | None = None
-) -> tuple[tuple[str, ...] | None, list[str]]:
-    """The output columns that identify a row of a join, or what is missing for that."""
-    aliases = key_aliases(rows, first=first)
-    if aliases is None:
-        return None, []
-    if first in aliases:
-        aliases = [first, *(alias for alias in aliases if alias != first)]
-    equal = same_columns(rows)
-    shown = {typed.column: name for name, typed in reversed(columns) if typed.column is not None}
-    key: list[str] = []
-    missing: list[str] = []
-    for alias in aliases:
-        schema = rows.occurrence(alias).schema
-        for part in schema.key:
-            name = next((shown[one] for one in sorted(equal((alias, part))) if one in shown), None)
-            if name is None:
-                missing.append(
-                    part if schema.name.startswith("s:") else f"{schema.name.rsplit('.', 1)[-1]}.{part}"
-                )
-            else:
-                key.append(name)
-    return (None if missing else tuple(dict.fromkeys(key))), missing

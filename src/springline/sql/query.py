@@ -26,28 +26,29 @@ from springline.core.types import (
     SqlType,
     decimal,
 )
+from springline.sql.aggregate_types import aggregate_type, average_shift
 from springline.sql.catalog import Catalog
 from springline.sql.check import Checker
 from springline.sql.check_calls import AggregateCall, Grouping, contains_aggregate
 from springline.sql.clauses import (
     CommonTables,
     alias_columns,
-    conjuncts,
     join_condition,
     join_kind,
     joins,
     projections,
     refuse_clauses,
     resolve,
+    row_conditions,
     written_name,
 )
 from springline.sql.dialect import Text, Tree, parse_query
+from springline.sql.over import resolved, ties, used_columns
 from springline.sql.program import QueryProgram
 from springline.sql.scope import Item, Scope, relation_columns, relation_qualifiers
 from springline.sql.typed import (
     NULL,
     Typed,
-    capped,
     coerce,
     common_type,
     describe,
@@ -141,29 +142,6 @@ class SqlGrouping(Grouping):
         return f"sl_{name}({argument.sql}, {literal_text(str(kind))}, {reason}{shift})", kind, True
 
 
-def aggregate_type(call: AggregateCall) -> SqlType:
-    """COUNT is BIGINT, MIN and MAX keep the type. SUM of integers is BIGINT, of DECIMAL(p, s) DECIMAL(18, s), AVG keeps integers
-    integers, as in Flink, and gives DECIMALs at least six digits of fraction."""
-    if call.name == "COUNT" or call.argument is None:
-        return BIGINT
-    kind = call.argument.type
-    if call.name in ("MIN", "MAX") or is_wide(kind):
-        return kind
-    if kind.name in ("DOUBLE", "FLOAT"):
-        return DOUBLE
-    if kind.is_scaled:
-        scale = kind.scale or 0
-        if call.name == "SUM":
-            return decimal(18, scale)
-        return capped((kind.precision or 0) - scale + max(scale, 6), max(scale, 6))
-    return BIGINT if call.name == "SUM" else kind
-
-
-def average_shift(argument: SqlType, kind: SqlType) -> int:
-    """Digits that AVG adds to a DECIMAL; -1 for integers, which are truncated."""
-    return -1 if argument.is_integer else (kind.scale or 0) - (argument.scale or 0)
-
-
 class Translator:
     """Translates one text. ``relations`` lists what was read, in order of appearance."""
 
@@ -191,13 +169,14 @@ class Translator:
         raise self.where.error(node, f"{self.where.quote(node)} is not a query.", "Write SELECT …")
 
     def _select(self, node: exp.Select, outer: Scope | None, tables: CommonTables) -> tuple[str, Columns]:
-        refuse_clauses(self.where, node, ad_hoc=self._ad_hoc)
+        refuse_clauses(self.where, node)
+        ad_hoc = self._ad_hoc or outer is not None
         scope = Scope(self.where, outer=outer)
         source = self._from(node, scope, tables)
         rows = self._checker(scope, tables)
         conditions: list[Typed] = []
         if (clause := node.args.get("where")) is not None:
-            conditions = conjuncts(rows, clause.this, "WHERE")
+            conditions = row_conditions(rows, clause.this)
         group = node.args.get("group")
         keys: list[Tree] = [] if group is None else group.expressions
         having = node.args.get("having")
@@ -206,13 +185,15 @@ class Translator:
         checker = (
             self._checker(scope, tables, SqlGrouping({one.sql: one for one in texts})) if grouped else rows
         )
+        scope.used.clear()
         columns: Columns = []
-        for name, expression, known in projections(rows, node, ad_hoc=self._ad_hoc):
+        for name, expression, known in projections(rows, node, ad_hoc=ad_hoc):
             typed = checker.check(expression) if known is None or grouped else known
             if node.args.get("distinct") and is_wide(typed.type):
                 # Equal DECIMALs can be written with more or fewer zeros.
                 typed = replace(typed, raw=f"sl_wide_unkey(sl_wide_key({typed.raw}))")
             columns.append((name, typed))
+        columns = resolved(columns, ties(texts if grouped else used_columns(scope)))
         parts = [f"SELECT {'DISTINCT ' if node.args.get('distinct') else ''}{_listed(columns)}", source]
         if conditions:
             parts.append("WHERE " + " AND ".join(one.sql for one in conditions))
@@ -234,17 +215,21 @@ class Translator:
             scope,
             parameters=self._parameters,
             grouping=grouping,
-            subquery=subquery if self._ad_hoc else None,
+            subquery=subquery,
             ad_hoc=self._ad_hoc,
         )
 
     def _tail(self, node: Tree, checker: Checker, columns: Columns) -> str:
-        """ORDER BY, LIMIT and OFFSET."""
+        """ORDER BY, LIMIT and OFFSET. Where rows that tie are cut, all columns decide; a view's LIMIT is never left to chance."""
         parts: list[str] = []
-        if (order := node.args.get("order")) is not None:
-            parts.append(
-                "ORDER BY " + ", ".join(self._ordered(one, checker, columns) for one in order.expressions)
-            )
+        order = node.args.get("order")
+        listed: list[exp.Ordered] = [] if order is None else order.expressions
+        entries = [self._ordered(one, checker, columns) for one in listed]
+        limited = node.args.get("limit") or node.args.get("offset")
+        if limited and (entries or not self._ad_hoc):
+            entries += [str(position) for position in range(1, len(columns) + 1)]
+        if entries:
+            parts.append("ORDER BY " + ", ".join(entries))
         limit, offset = node.args.get("limit"), node.args.get("offset")
         if limit is not None:
             if not isinstance(limit, exp.Limit | exp.Fetch):
@@ -290,11 +275,13 @@ class Translator:
         parts = ["FROM " + sql]
         for join in joins(node):
             kind = join_kind(self.where, join)
-            sql, item = self._table(join.this, tables, nullable=kind == "left")
+            sql, item = self._table(join.this, tables, nullable=kind in ("left", "full"))
+            if kind in ("right", "full"):
+                make_nullable(scope)
             scope.add(join.this, item)
             conditions = join_condition(self._checker(scope, tables), join, item)
             condition = " AND ".join(one.sql for one in conditions) or "1"
-            parts.append(f"{'LEFT JOIN' if kind == 'left' else 'JOIN'} {sql} ON {condition}")
+            parts.append(f"{'' if kind == 'inner' else kind.upper()} JOIN {sql} ON {condition}".strip())
         return " ".join(parts)
 
     def _table(self, node: Tree, tables: CommonTables, *, nullable: bool = False) -> tuple[str, Item]:
@@ -359,13 +346,6 @@ class Translator:
     ) -> tuple[str, Columns]:
         name = type(node).__name__.upper()
         distinct = bool(node.args.get("distinct"))
-        if not self._ad_hoc and (name != "UNION" or distinct):
-            written = name if name != "UNION" else "UNION"
-            raise self.where.error(
-                node, f"{written} is not yet in views.", "UNION ALL is; SELECT DISTINCT removes duplicates."
-            )
-        if not distinct and name != "UNION":
-            raise self.where.error(node, f"{name} ALL is not supported.", f"Write {name}.")
         sides = [self.query(side, outer, tables) for side in (node.left, node.right)]
         (left_sql, left), (right_sql, right) = sides
         if len(left) != len(right):
@@ -384,10 +364,17 @@ class Translator:
                     "CAST one of them.",
                 )
             columns.append((column, Typed(quote(column), target, one.nullable or other.nullable)))
-        operator = name if distinct else f"{name} ALL"
         targets = [typed.type for _, typed in columns]
         names = [column for column, _ in columns]
-        sql = f"{self._brought(left_sql, left, targets, names)} {operator} {self._brought(right_sql, right, targets, names)}"
+        # INTERSECT ALL and EXCEPT ALL are those of the rows with the equal ones numbered.
+        numbered = not distinct and name != "UNION"
+        brought = [
+            self._brought(text, side, targets, names, distinct=distinct or numbered, numbered=numbered)
+            for text, side in ((left_sql, left), (right_sql, right))
+        ]
+        sql = f" {name if distinct or numbered else 'UNION ALL'} ".join(brought)
+        if numbered:
+            sql = f"SELECT {', '.join(map(quote, names))} FROM ({sql})"
         if any(node.args.get(clause) for clause in ("order", "limit", "offset")):
             alias = self._alias()
             scope = Scope(self.where)
@@ -396,7 +383,16 @@ class Translator:
             return f"SELECT {_listed(shown)} FROM ({sql}) AS {alias} {tail}", shown
         return sql, columns
 
-    def _brought(self, sql: str, columns: Columns, targets: Sequence[SqlType], names: Sequence[str]) -> str:
+    def _brought(
+        self,
+        sql: str,
+        columns: Columns,
+        targets: Sequence[SqlType],
+        names: Sequence[str],
+        *,
+        distinct: bool,
+        numbered: bool,
+    ) -> str:
         """A side of a set operation, its columns brought to the common types."""
         alias = self._alias()
         made: Columns = []
@@ -404,8 +400,14 @@ class Translator:
             plain = Typed(f"{alias}.{quote(column)}", typed.type, typed.nullable, column=(alias, column))
             brought = coerce(plain, target)
             assert brought is not None
+            if distinct and is_wide(target):
+                # Equal DECIMALs can be written with more or fewer zeros.
+                brought = replace(brought, raw=f"sl_wide_unkey(sl_wide_key({brought.raw}))")
             made.append((name, brought))
-        return f"SELECT {_listed(made)} FROM ({sql}) AS {alias}"
+        listed = _listed(made)
+        if numbered:
+            listed += f", row_number() OVER (PARTITION BY {', '.join(one.sql for _, one in made)}) AS _n"
+        return f"SELECT {listed} FROM ({sql}) AS {alias}"
 
     def _wrapped(
         self, node: exp.Subquery, inner: Tree, outer: Scope | None, tables: CommonTables
@@ -418,6 +420,12 @@ class Translator:
         ]
         tail = self._tail(node, self._checker(Scope(self.where), tables), shown)
         return f"SELECT {_listed(shown)} FROM ({sql}) AS {alias} {tail}", shown
+
+
+def make_nullable(scope: Scope) -> None:
+    """The tables so far are on the left of a RIGHT or FULL JOIN: their columns may be NULL."""
+    for item in scope.items:
+        item.columns = {name: replace(typed, nullable=True) for name, typed in item.columns.items()}
 
 
 def group_key(rows: Checker, node: Tree) -> Typed:

@@ -23,7 +23,11 @@ class Occurrence:
     kind: JoinKind = "inner"
     on: tuple[Typed, ...] = ()
     computed: str = ""
-    """A query for the rows of a relation that keeps none (``plan.Node.virtual``)."""
+    """A query for the rows of a relation that keeps none (``plan.Node.virtual``), or of a series that never changes: that has
+    no name (``windows.windowed``)."""
+
+    weighted: bool = False
+    """Whether the computed rows have weights."""
 
     @property
     def relation(self) -> str:
@@ -32,10 +36,12 @@ class Occurrence:
 
 @dataclass(slots=True)
 class Rows:
-    """Occurrences in the order of the text, and the conjuncts of all inner joins and WHERE."""
+    """Occurrences in the order of the text, and the conjuncts of all inner joins and WHERE. ``sign`` is -1 where the rows are
+    taken from those of another branch (``outer_joins.py``)."""
 
     occurrences: list[Occurrence] = field(default_factory=list[Occurrence])
     filters: list[Typed] = field(default_factory=list[Typed])
+    sign: int = 1
 
     @property
     def has_left(self) -> bool:
@@ -43,7 +49,7 @@ class Rows:
 
     @property
     def relations(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(one.relation for one in self.occurrences))
+        return tuple(dict.fromkeys(one.relation for one in self.occurrences if one.relation))
 
     def occurrence(self, alias: str) -> Occurrence:
         return next(one for one in self.occurrences if one.alias == alias)
@@ -185,7 +191,10 @@ def join(rows: Rows, deltas: Sequence[str], *, only: Iterable[str] | None = None
     source = "FROM " + " CROSS JOIN ".join(parts)
     if conditions:
         source += " WHERE " + " AND ".join(one.sql for one in conditions)
-    weight = " * ".join(f"{alias}._w" for alias in deltas) or "1"
+    weighted = [*deltas, *(one.alias for one in rows.occurrences if one.alias in wanted and one.weighted)]
+    weight = " * ".join(f"{alias}._w" for alias in dict.fromkeys(weighted)) or "1"
+    if rows.sign < 0:
+        weight = f"-({weight})"
     return Term(source, weight, tuple(indexes), tuple(scans))
 
 
@@ -205,7 +214,7 @@ def join_order(
         alias, columns = found[0]
         waiting.remove(alias)
         order.append(alias)
-        if alias in start:
+        if alias in start or not rows.occurrence(alias).relation:
             continue
         if columns:
             indexes.extend(index_for(rows.occurrence(alias).schema, columns))

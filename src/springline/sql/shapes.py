@@ -52,16 +52,24 @@ class Aggregate:
     missing: list[str] = field(default_factory=list[str])
 
 
+class NotIncremental(Exception):
+    """A construct has no operator that is maintained from changes. ``what`` names it, ``hint`` says what to write instead."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+
 @dataclass(slots=True)
 class Full:
     """Whatever has no operator of its own: ``sql``, a query over ``relations``, is computed again when one of them changes.
-    ``what`` is the construct that makes it so, ``hint`` what to write for a cheaper one."""
+    ``what`` is the construct that makes it so."""
 
     sql: str
     columns: Columns
     relations: tuple[str, ...]
     what: str
-    hint: str
     key: tuple[str, ...] | None = None
     missing: list[str] = field(default_factory=list[str])
 
