@@ -198,10 +198,7 @@ class Translator:
         if conditions:
             parts.append("WHERE " + " AND ".join(one.sql for one in conditions))
         if keys:
-            parts.append(
-                "GROUP BY "
-                + ", ".join(f"sl_wide_key({one.sql})" if is_wide(one.type) else one.sql for one in texts)
-            )
+            parts.append("GROUP BY " + ", ".join(map(_grouped_text, texts)))
         if having is not None:
             parts.append("HAVING " + checker.boolean(having.this, "HAVING").sql)
         parts.append(self._tail(node, checker, columns))
@@ -435,6 +432,13 @@ def group_key(rows: Checker, node: Tree) -> Typed:
             node, "GROUP BY takes columns, not positions.", "Repeat the expression of the SELECT list."
         )
     return rows.check(node.unnest())
+
+
+def _grouped_text(key: Typed) -> str:
+    """SQLite would take a constant, and what it finds to be one (FALSE AND x), for the number of a column."""
+    if is_wide(key.type):
+        return f"sl_wide_key({key.sql})"
+    return key.sql if key.column else f"ifnull({key.sql}, NULL)"
 
 
 def _listed(columns: Columns) -> str:
