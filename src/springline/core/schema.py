@@ -26,19 +26,37 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class EventTime:
+    """Which column says when a row's event happened, and how the relation's watermark follows it.
+
+    The watermark is the largest event time seen minus ``delay_us``: rows up to it are expected to have come. Changes count in
+    a window for ``lateness_us`` after its end. A table without changes for ``idle_after_us`` while others go on holds nobody up.
+    """
+
+    column: str
+    delay_us: int = 0
+    lateness_us: int = 0
+    idle_after_us: int | None = None
+
+    def to_json(self) -> list[str | int | None]:
+        return [self.column, self.delay_us, self.lateness_us, self.idle_after_us]
+
+
+@dataclass(frozen=True, slots=True)
 class TableSchema:
     """A table's name, its columns in order, and its key.
 
     ``name`` is the relation's name everywhere in Springline: ``source.table`` for a mirrored table
     (``source.schema.table`` outside PostgreSQL's ``public``), a plain word for a view.
     An empty ``key`` means that whole rows are the key (REPLICA IDENTITY FULL without a primary key):
-    equal rows may then occur more than once.
+    equal rows may then occur more than once. ``event_time`` is declared for a table and derived for a view; a source knows none.
     """
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     comment: str = ""
+    event_time: EventTime | None = None
     _positions: dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict[str, int])
 
     def __post_init__(self) -> None:
@@ -70,7 +88,7 @@ class TableSchema:
 
     def to_json(self) -> dict[str, Any]:
         """What any JSON writer can carry; the inverse of ``from_json``."""
-        return {
+        made: dict[str, Any] = {
             "name": self.name,
             "columns": [
                 {
@@ -85,6 +103,9 @@ class TableSchema:
             "key": list(self.key),
             "comment": self.comment,
         }
+        if self.event_time is not None:
+            made["event_time"] = self.event_time.to_json()
+        return made
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> TableSchema:
@@ -102,6 +123,7 @@ class TableSchema:
             ),
             key=tuple(data["key"]),
             comment=data.get("comment", ""),
+            event_time=EventTime(*data["event_time"]) if data.get("event_time") else None,
         )
 
 

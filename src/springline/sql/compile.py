@@ -13,24 +13,31 @@ from springline.sql.full import full
 from springline.sql.groups import aggregate
 from springline.sql.maintain import Parts, outer, project
 from springline.sql.plan import Planner
-from springline.sql.program import OperatorLevel, Step, ViewProgram
+from springline.sql.program import OperatorLevel, Step, ViewProgram, WindowMode
 from springline.sql.query import Translator
 from springline.sql.rows import Index, names_of
-from springline.sql.shapes import Full, Node, Outer, Plan, Project
+from springline.sql.sessions import maintain_sessions
+from springline.sql.shapes import Full, Node, Outer, Plan, Project, Sessions
 from springline.sql.typed import quote
 
 
 def compile_view(
-    name: str, text: str, catalog: Mapping[str, TableSchema], *, key: Sequence[str] | None = None
+    name: str,
+    text: str,
+    catalog: Mapping[str, TableSchema],
+    *,
+    key: Sequence[str] | None = None,
+    windows: WindowMode = "closing",
 ) -> ViewProgram:
     """Compiles a view's SELECT over the relations of ``catalog``.
 
     The key is inferred (group columns; keys of the joined tables as far as they are shown) or declared with ``key``; a declared
-    key is checked whenever rows change. Raises SqlError with line and column where the text cannot be used.
+    key is checked whenever rows change. ``windows="live"``: windows over event time do not close. Raises SqlError with line and
+    column where the text cannot be used.
     """
     query, where = parse_query(text)
     relations = Catalog(catalog)
-    plan = Planner(where, relations, name).plan(query, key)
+    plan = Planner(where, relations, name, live=windows == "live").plan(query, key)
     if name in plan.inputs:
         raise SqlError(f"View {name!r} reads itself.", hint="Give the view another name.", statement=text)
     batch, _ = Translator(where, relations, ad_hoc=False).query(query, None, CommonTables())
@@ -45,6 +52,8 @@ def _parts(node: Node, *, is_view: bool, view: str) -> Parts:
         return outer(node, shape, is_view=is_view, view=view)
     if isinstance(shape, Full):
         return full(node, shape, is_view=is_view, view=view)
+    if isinstance(shape, Sessions):
+        return maintain_sessions(node, shape, view=view)
     return aggregate(node, shape, is_view=is_view, view=view)
 
 
@@ -57,6 +66,7 @@ def _assemble(name: str, text: str, plan: Plan, batch: str) -> ViewProgram:
     state: list[Step] = []
     on_input: dict[str, list[Step]] = {relation: [] for relation in plan.inputs}
     finish: list[Step] = []
+    close: list[Step] = []
     backfill: list[Step] = []
     levels: list[OperatorLevel] = []
     scans: list[str] = []
@@ -66,13 +76,15 @@ def _assemble(name: str, text: str, plan: Plan, batch: str) -> ViewProgram:
         for relation in plan.inputs:
             on_input[relation].extend(part.on_input.get(relation, ()))
         finish.extend(part.finish)
+        close.extend([*part.finish[:-1], *part.closing, *part.finish[-1:]])
         if node is not last:
-            for _, reader in parts:
-                finish.extend(reader.on_input.get(node.name, ()))
-            finish.extend(part.apply)
+            passed_on = [step for _, reader in parts for step in reader.on_input.get(node.name, ())]
+            finish.extend([*passed_on, *part.apply])
+            close.extend([*passed_on, *part.apply])
         backfill.extend(part.backfill)
         levels.extend(part.levels)
         scans.extend(part.scans)
+    forget = [step for _, part in parts for step in part.forget]
     warnings = [*plan.warnings]
     for relation in dict.fromkeys(one for one in scans if one not in own):
         warnings.append(
@@ -88,11 +100,13 @@ def _assemble(name: str, text: str, plan: Plan, batch: str) -> ViewProgram:
         scratch=tuple(step for _, part in parts for step in part.scratch),
         on_input={relation: tuple(steps) for relation, steps in on_input.items()},
         finish=tuple(finish),
-        backfill=tuple(backfill),
+        backfill=(*backfill, *forget),
         clear=tuple(step for _, part in parts for step in part.clear),
         drop=tuple(step for _, part in parts for step in part.drop),
         batch=batch,
         warnings=tuple(warnings),
+        close=(*close, *forget) if forget else (),
+        sides=tuple(part.side for _, part in parts if part.side is not None),
     )
 
 

@@ -21,6 +21,7 @@ from sqlglot.expressions.core import Expression
 from sqlglot.tokenizer_core import TokenType
 
 from springline.errors import SqlError
+from springline.sql.windows_syntax import WINDOW_KINDS, WindowTable, begins_window_table, parse_window_table
 
 _OWN_SYNTAX = ("CAST", "TRY_CAST", "CEIL", "FLOOR", "EXTRACT", "TRIM", "POSITION", "SUBSTRING", "OVERLAY")
 _BASE: Any = parser.Parser
@@ -61,6 +62,10 @@ def _write_json_value(self: Any, node: JsonCall) -> str:
     return f"JSON_VALUE({self.expressions(node, flat=True)}{returning})"
 
 
+def _write_window_table(_: Any, node: WindowTable) -> str:
+    return f"TABLE({node.this.name}(…))"
+
+
 class Flink(Dialect):
     """The dialect. Use :func:`parse_query`, which reports errors with our positions."""
 
@@ -85,10 +90,16 @@ class Flink(Dialect):
             "JSON_VALUE": _parse_json_value,
         }
 
+        def _parse_table(self, *args: Any, joins: bool = False, **options: Any) -> Any:
+            if begins_window_table(self):
+                return parse_window_table(self, joins=joins)
+            return _BASE._parse_table(self, *args, joins=joins, **options)
+
     class Generator(generator.Generator):
         TRANSFORMS: ClassVar[dict[Any, Any]] = {
             **generator.Generator.TRANSFORMS,
             JsonCall: _write_json_value,
+            WindowTable: _write_window_table,
         }
 
 
@@ -162,17 +173,24 @@ def _refuse_early(where: Text) -> None:
         found = Flink().tokenize(where.text)
     except TokenError:
         return
-    for one, following in zip_longest(found, found[1:]):
+    for index, (one, following) in enumerate(zip_longest(found, found[1:])):
         name = one.text.upper()
+        called = following is not None and following.token_type == TokenType.L_PAREN
         if (
-            following is not None
-            and following.token_type == TokenType.L_PAREN
-            and (name in ("TUMBLE", "HOP", "CUMULATE", "SESSION"))
+            called
+            and name in WINDOW_KINDS
+            and [two.text.upper() for two in found[max(0, index - 2) : index]] != ["TABLE", "("]
         ):
             raise where.error_at(
                 one.start,
-                f"{name} windows are not yet in this version.",
-                "Group by FLOOR(ts TO HOUR) (or MINUTE, DAY) for fixed windows.",
+                f"{name} is a table function.",
+                f"Write FROM TABLE({name}(TABLE t, DESCRIPTOR(ts), INTERVAL …)) and GROUP BY window_start, window_end.",
+            )
+        if called and name == "PROCTIME":
+            raise where.error_at(
+                one.start,
+                "Processing time is not supported: a row's place would depend on when it was read.",
+                "Use a timestamp column of the data, and declare it as event time (app.event_time).",
             )
         if one.token_type == TokenType.HINT:
             raise where.error_at(one.start, "Hints are not used here.", "Remove the /*+ … */.")

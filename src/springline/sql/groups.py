@@ -23,7 +23,16 @@ from springline.sql.maintain import (
 )
 from springline.sql.program import OperatorLevel, Step
 from springline.sql.rows import delta, join, table, terms
-from springline.sql.shapes import Aggregate, Node
+from springline.sql.shapes import Aggregate, Closing, Node
+from springline.sql.windows_close import (
+    accepted,
+    closing_level,
+    collect_late,
+    ending_groups,
+    ends_index,
+    forget_groups,
+    shown_groups,
+)
 
 
 def aggregate(node: Node, shape: Aggregate, *, is_view: bool, view: str) -> Parts:
@@ -36,6 +45,7 @@ class _Group:
         self.parts = Parts()
         self.node, self.shape, self.slots = node, shape, shape.slots
         self.is_view, self.view = is_view, view
+        self.closing = shape.closing
         self.prefix = f"s:{node.name}" if is_view else node.name
         self.keys = ", ".join(self.slots.group_names)
         if not is_view:
@@ -59,6 +69,8 @@ class _Group:
         scratch = [*slots.group_names, "n", *slots.slots]
         self.touched = self.parts.temporary("u:" + self.node.name, scratch, "changes of groups")
         self.bag = bag_table(self.parts, self.node)
+        if self.closing is not None:
+            self.parts.state.append(ends_index(self.prefix + ":g", self.closing))
         self.multisets: list[tuple[Multiset, str, str]] = []
         for one in slots.multisets.values():
             kept = self.parts.persistent(
@@ -83,9 +95,14 @@ class _Group:
         return f"SELECT {', '.join(parts)}, {weight} AS _w {source}"
 
     def _changes(self) -> None:
+        branches = self.shape.branches
+        if self.closing is not None:
+            if not self.closing.session:
+                collect_late(self.parts, branches, self.closing, node=self.node.name, view=self.view)
+            branches = [accepted(rows, self.closing, self.view) for rows in branches]
         changes = [
             (relation, term)
-            for rows in self.shape.branches
+            for rows in branches
             for relation in rows.relations
             for term in terms(rows, relation)
         ]
@@ -133,9 +150,12 @@ class _Group:
 
     # -- finish ----------------------------------------------------------------------------------------------------
 
-    def _outputs(self, weight: str, source: str) -> str:
-        """The rows that groups have at this moment, read from the state."""
+    def _outputs(self, weight: str, source: str, ended: str = "") -> str:
+        """The rows that groups have at this moment, read from the state; of windows that close, those that are over (``ended``:
+        another condition for that)."""
         conditions = ["s.n > 0"] if self.slots.groups else []
+        if self.closing is not None:
+            conditions.append(ended or shown_groups(self.closing, self.view))
         if self.shape.having is not None:
             conditions.append(self.shape.having.sql)
         text = f"SELECT {selected(self.shape.columns)}{weight} {source}"
@@ -167,6 +187,16 @@ class _Group:
                 )
             )
         finish.append(net(self.node, self.bag, is_view=self.is_view, view=self.view))
+        if self.closing is not None:
+            self._close(self.closing)
+
+    def _close(self, closing: Closing) -> None:
+        """Windows that end with this tick appear, and those that take no more changes are forgotten."""
+        source = f"FROM {self.state} AS s"
+        ended = self._outputs(", 1", source, ending_groups(closing, self.view))
+        self.parts.closing.append(Step(f"INSERT INTO {self.bag} {ended}", "windows that are over now"))
+        keyed = [kept for _, kept, _ in self.multisets]
+        forget_groups(self.parts, self.state, keyed, self.keys, closing, self.view)
 
     def _distinct_counts(self) -> list[Step]:
         """COUNT DISTINCT changes where a value's count leaves or reaches zero."""
@@ -240,6 +270,8 @@ class _Group:
     def _levels(self) -> None:
         for rows in self.shape.branches:
             describe_rows(self.parts, rows)
+        if self.closing is not None:
+            self.parts.levels.append(closing_level(self.closing))
         self.parts.levels.extend(levels(self.slots, bool(self.shape.having)))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from springline.core.schema import TableSchema
 from springline.sql.program import OperatorLevel, Step
 from springline.sql.rows import Index, Rows, Term, delta, index_for, join, names_of, table, terms
 from springline.sql.shapes import Node, Outer, Project
@@ -31,6 +32,12 @@ class Parts:
     indexes: list[Index] = field(default_factory=list[Index])
     levels: list[OperatorLevel] = field(default_factory=list[OperatorLevel])
     scans: list[str] = field(default_factory=list[str])
+    closing: list[Step] = field(default_factory=list[Step])
+    """Run before the last step of ``finish``, where windows close."""
+    forget: list[Step] = field(default_factory=list[Step])
+    """Run after all else, where windows close: removes what takes no more changes."""
+    side: TableSchema | None = None
+    """The table of late rows that the node fills."""
 
     def temporary(self, name: str, columns: Sequence[str], why: str) -> str:
         """Makes a scratch table and its clearing; its name in SQL. Its columns have no type, so that values stay as they are."""
@@ -176,7 +183,11 @@ def _fill_project(parts: Parts, node: Node, shape: Project, *, is_view: bool) ->
 def describe_rows(parts: Parts, rows: Rows) -> None:
     """The levels of a join, its filters and its projection."""
     for occurrence in rows.occurrences[1:]:
-        if occurrence.kind == "inner":
+        if not occurrence.relation:
+            parts.levels.append(
+                OperatorLevel("WINDOWS", "delta", "each changed row, for each of its windows")
+            )
+        elif occurrence.kind == "inner":
             cost = "one index look-up for each changed row, on either side"
             if occurrence.relation in parts.scans:
                 cost = "no equality to look up by: each change reads a table whole"
@@ -202,7 +213,7 @@ def outer(node: Node, shape: Outer, *, is_view: bool, view: str) -> Parts:
     else:
         delta_table(parts, node)
         keep_rows(parts, node)
-    for occurrence in rows.occurrences:
+    for occurrence in (one for one in rows.occurrences if one.relation):
         term = _touching(rows, shape.anchor, occurrence.alias)
         note(parts, [term])
         found = ", ".join(f"{shape.anchor}.{quote(part)}" for part in key)
@@ -246,7 +257,7 @@ def outer(node: Node, shape: Outer, *, is_view: bool, view: str) -> Parts:
         )
     )
     for occurrence in rows.occurrences:
-        if occurrence.alias != shape.anchor:
+        if occurrence.alias != shape.anchor and occurrence.relation:
             name = "LEFT JOIN" if occurrence.kind == "left" else "JOIN"
             cost = f"each touched row of {anchor.relation} is joined again"
             if occurrence.relation in parts.scans:

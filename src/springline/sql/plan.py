@@ -49,18 +49,22 @@ from springline.sql.shapes import (
     node_schema,
 )
 from springline.sql.typed import NULL, Typed, describe, quote
+from springline.sql.windows import window_call, windowed
+from springline.sql.windows_plan import PlannedWindows, session_shape, session_window
+from springline.sql.windows_syntax import WindowTable
 
 
 class Planner:
     """Plans one view."""
 
-    def __init__(self, where: Text, catalog: Catalog, view: str) -> None:
+    def __init__(self, where: Text, catalog: Catalog, view: str, *, live: bool = False) -> None:
         self.where = where
         self.catalog = catalog
         self.view = view
         self.nodes: list[Node] = []
         self.inputs: dict[str, None] = {}
         self.warnings: list[str] = []
+        self.windows = PlannedWindows(view, live=live)
         self._aliases = 0
 
     def plan(self, query: Tree, key: Sequence[str] | None) -> Plan:
@@ -73,7 +77,13 @@ class Planner:
                 query, f"Column {untyped!r} is always NULL.", "CAST(NULL AS STRING) gives it a type."
             )
         chosen = self._view_key(query, shape, key)
-        self.nodes.append(Node(self.view, shape, node_schema(self.view, shape.columns, chosen)))
+        self.nodes.append(
+            Node(
+                self.view,
+                shape,
+                node_schema(self.view, shape.columns, chosen, self.windows.event_time(shape)),
+            )
+        )
         return Plan(self.nodes, tuple(self.inputs), self.warnings)
 
     def _view_key(self, query: Tree, shape: Shape, declared: Sequence[str] | None) -> tuple[str, ...]:
@@ -216,6 +226,7 @@ class Planner:
                 "AVG of an integer is an integer, as in Flink; CAST to DOUBLE or DECIMAL for fractions."
             )
         shape.key, shape.missing = self._group_key(slots, columns)
+        shape.closing = self.windows.closing(shape, rows.scope, self.nodes)
         return shape
 
     def _group_key(self, slots: Slots, columns: Columns) -> tuple[tuple[str, ...] | None, list[str]]:
@@ -302,6 +313,8 @@ class Planner:
             if not node.alias:
                 raise self.where.error(node, "A query in FROM needs a name.", "(SELECT …) AS some_name.")
             return self._derived(node, node.alias, self._shape(node.this, tables), nullable=nullable)
+        if isinstance(node, WindowTable):
+            return self._windowed(node, tables, nullable=nullable)
         if not isinstance(node, exp.Table):
             raise self.where.error(
                 node,
@@ -325,6 +338,23 @@ class Planner:
             qualifiers, relation_columns(schema, occurrence.alias, nullable=nullable)
         )
 
+    def _windowed(self, node: WindowTable, tables: CommonTables, *, nullable: bool) -> tuple[Rows, Item]:
+        """A windowing table function: the rows of its data, with their windows."""
+        call = window_call(self.where, node)
+        rows, item = self._source(call.data, tables, nullable=False)
+        if call.kind == "SESSION":
+            shape = session_shape(self.where, call, rows, item, row_key(rows, list(item.columns.items())))
+            rows, columns = self._materialised(shape)
+            window, item = session_window(call, columns, item, self.nodes[-1])
+        else:
+            rows, item, window = windowed(self.where, call, rows, item, self._alias())
+        self.windows.add(window)
+        if not nullable:
+            return rows, item
+        columns = list(item.columns.items())
+        key, missing = row_key(rows, columns)
+        return self._derived(node, item.name, Project([(rows, columns)], key, missing), nullable=True)
+
     def _derived(self, node: Tree, name: str, shape: Shape, *, nullable: bool) -> tuple[Rows, Item]:
         rows, columns = _inlined(shape, nullable=nullable) or self._materialised(shape)
         given = alias_columns(self.where, node, [column for column, _ in columns])
@@ -347,12 +377,14 @@ class Planner:
             ]
             shape = replace(shape, columns=[*shape.columns, *hidden], key=tuple(name for name, _ in hidden))
         name = f"s:{self.view}:{len(self.nodes) + 1}"
-        schema = node_schema(name, shape.columns, shape.key or ())
+        schema = node_schema(name, shape.columns, shape.key or (), self.windows.event_time(shape))
         computed = _union_text(shape) if isinstance(shape, Project) and shape.key is None else ""
         self.nodes.append(Node(name, shape, schema, virtual=bool(computed)))
         occurrence = Occurrence(self._alias(), schema, computed=computed)
         columns = relation_columns(schema, occurrence.alias)
-        return Rows([occurrence]), [(column, columns[column]) for column in visible]
+        made = [(column, columns[column]) for column in visible]
+        self.windows.follow(shape.columns[: len(made)], made)
+        return Rows([occurrence]), made
 
     def _with_hidden_anchor(self, shape: Outer) -> Outer:
         anchor = shape.rows.occurrence(shape.anchor)

@@ -25,6 +25,8 @@ from springline.core.schema import TableSchema
 from springline.core.types import SqlType
 
 Level: TypeAlias = Literal["delta", "group", "full"]
+WindowMode: TypeAlias = Literal["closing", "live"]
+"""Whether windows over event time close when the watermark passes their end, or follow every change for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,9 @@ class ViewProgram:
     view's turn when any ``on_input`` ran; leaves ``temp."d:view"`` consolidated (no row with weight 0, no +1/-1 pair of equal
     rows). ``backfill``: fills state and ``temp."d:view"`` from the current tables, for a new view. ``clear`` empties scratch
     after the tick. ``drop`` removes the state. ``batch`` is one SELECT that computes the whole view from the current
-    tables, columns in schema order: the oracle of the law.
+    tables, columns in schema order: the oracle of the law. ``close``: run instead of ``finish``, once at the end of a tick that moved
+    the view's watermark (``main._watermarks``), for views with windows that close; for those ``batch`` counts late rows too.
+    ``sides``: tables of late rows, kept like relations; ``finish`` and ``close`` leave new rows in ``temp."d:side"``.
     """
 
     name: str
@@ -71,6 +75,8 @@ class ViewProgram:
     drop: tuple[Step, ...]
     batch: str
     warnings: tuple[str, ...] = field(default=())
+    close: tuple[Step, ...] = field(default=())
+    sides: tuple[TableSchema, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ from springline.sql.typed import (
     literal_text,
     quote,
 )
+from springline.sql.windows import window_call, windowed_sql
+from springline.sql.windows_syntax import WindowTable
 
 Columns = list[tuple[str, Typed]]
 
@@ -288,6 +290,8 @@ class Translator:
                 raise self.where.error(node, "A query in FROM needs a name.", "(SELECT …) AS some_name.")
             sql, columns = self.query(node.this, None, tables)
             return f"({sql}) AS {alias}", self._derived(node, node.alias, alias, columns, nullable)
+        if isinstance(node, WindowTable):
+            return self._windowed(node, tables, alias, nullable)
         if not isinstance(node, exp.Table):
             raise self.where.error(
                 node,
@@ -317,6 +321,16 @@ class Translator:
         qualifiers = relation_qualifiers(schema.name, written_name(node), node.alias)
         columns_of = relation_columns(schema, alias, nullable=nullable)
         return f"main.{quote(schema.name)} AS {alias}", Item(qualifiers, columns_of)
+
+    def _windowed(
+        self, node: WindowTable, tables: CommonTables, alias: str, nullable: bool
+    ) -> tuple[str, Item]:
+        call = window_call(self.where, node)
+        source, item = self._table(call.data, tables)
+        sql, shown = windowed_sql(self.where, call, source, item, alias)
+        if nullable:
+            shown.columns = {name: replace(typed, nullable=True) for name, typed in shown.columns.items()}
+        return sql, shown
 
     def _derived(self, node: Tree, name: str, alias: str, columns: Columns, nullable: bool) -> Item:
         given = alias_columns(self.where, node, [column for column, _ in columns])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from springline.core.schema import Column, TableSchema
+from springline.core.schema import Column, EventTime, TableSchema
 from springline.sql.aggregates import Slots
 from springline.sql.rows import Rows
 from springline.sql.typed import Typed
@@ -41,6 +41,38 @@ class Outer:
 
 
 @dataclass(slots=True)
+class Closing:
+    """Windows that close, of an Aggregate: the numbers of the groups that are ``window_start``, ``window_end`` and, if it is one,
+    ``window_time``; ``window_end`` over a row; the columns that show a late row. ``session``: the intermediate that
+    decides for sessions what is late. ``side`` is the name of the table of late rows."""
+
+    start: int
+    end: int
+    time: int | None
+    window_end: Typed
+    event_time: EventTime
+    late: Columns
+    side: str
+    session: str = ""
+
+
+@dataclass(slots=True)
+class Sessions:
+    """Rows with the session windows they belong to. ``data`` are the columns of ``rows`` that are kept, ``columns`` those and the
+    windows'. ``partition`` and ``time`` are names of data columns. ``closing``: sessions that have ended are forgotten."""
+
+    rows: Rows
+    data: Columns
+    columns: Columns
+    partition: tuple[str, ...]
+    time: str
+    gap_us: int
+    key: tuple[str, ...] | None = None
+    missing: list[str] = field(default_factory=list[str])
+    closing: Closing | None = None
+
+
+@dataclass(slots=True)
 class Aggregate:
     """GROUP BY, or DISTINCT. ``columns`` and ``having`` are over the group's state, alias ``s``."""
 
@@ -48,6 +80,7 @@ class Aggregate:
     slots: Slots
     columns: Columns
     having: Typed | None = None
+    closing: Closing | None = None
     key: tuple[str, ...] | None = None
     missing: list[str] = field(default_factory=list[str])
 
@@ -74,7 +107,7 @@ class Full:
     missing: list[str] = field(default_factory=list[str])
 
 
-Shape: TypeAlias = Project | Outer | Aggregate | Full
+Shape: TypeAlias = Project | Outer | Aggregate | Full | Sessions
 
 
 @dataclass(slots=True)
@@ -97,7 +130,8 @@ class Plan:
     warnings: list[str]
 
 
-def node_schema(name: str, columns: Columns, key: Sequence[str]) -> TableSchema:
-    return TableSchema(
-        name, tuple(Column(column, typed.type, typed.nullable) for column, typed in columns), tuple(key)
-    )
+def node_schema(
+    name: str, columns: Columns, key: Sequence[str], event_time: EventTime | None = None
+) -> TableSchema:
+    made = tuple(Column(column, typed.type, typed.nullable) for column, typed in columns)
+    return TableSchema(name, made, tuple(key), event_time=event_time)
