@@ -159,23 +159,22 @@ def _read(cell: str, column: Column) -> Stored:
         return None
     if column.type.name == "STRING":
         return cell.strip("'")
-    if column.type.is_temporal:
+    if column.type.is_temporal or column.type.name == "BYTES" or cell in ("NaN", "Infinity", "-Infinity"):
         return store(cell, column.type)
-    value = "NaN" if cell == "NaN" else parse_value(cell, column.type)
+    value = parse_value(cell, column.type)
     if value is None:
         raise ValueError(f"{cell!r} is not a {column.type} (column {column.name!r}).")
     return value
 
 
 def _shown(harness: SqlHarness, name: str, rows: Iterable[tuple[tuple[Stored, ...], int]]) -> list[SignedRow]:
-    columns = harness.schemas[name].columns
-    return [
-        (
-            "+" if weight > 0 else "-",
-            tuple(_cell(value, column) for value, column in zip(row, columns, strict=True)),
-        )
-        for row, weight in rows
-    ]
+    schema = harness.schemas[name]
+    return [("+" if weight > 0 else "-", cells(row, schema)) for row, weight in rows]
+
+
+def cells(row: Sequence[Stored], schema: TableSchema) -> tuple[str, ...]:
+    """A stored row as a scenario file writes it."""
+    return tuple(_cell(value, column) for value, column in zip(row, schema.columns, strict=True))
 
 
 def _cell(value: Stored, column: Column) -> str:
