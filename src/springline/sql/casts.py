@@ -1,7 +1,8 @@
-"""CAST and TRY_CAST. A value that cannot be cast is NULL; CAST also reports it (in Flink the job fails)."""
+"""CAST and TRY_CAST. A value that cannot be cast is NULL; for CAST that is a failure (in Flink the job fails)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
@@ -29,6 +30,7 @@ from springline.sql.typed import (
     DAY_US,
     INTEGER_RANGES,
     NULL,
+    Guard,
     Typed,
     as_double,
     as_wide,
@@ -36,8 +38,10 @@ from springline.sql.typed import (
     derived,
     describe,
     exact_operand,
+    in_range,
     is_wide,
     literal_text,
+    not_nan,
     null_of,
     rescaled,
 )
@@ -146,12 +150,11 @@ def _converted(operand: Typed, target: SqlType, reason: str) -> Typed | None:
     if target == STRING:
         return _to_string(operand)
     if source == STRING:
-        text = f"sl_parse({operand.sql}, {literal_text(str(target))}, {literal_text(reason)})"
-        return derived(text, target, [operand], nullable=True)
+        return _parsed(operand, target, reason)
     if source.is_numeric and target.is_numeric:
         return _between_numbers(operand, target, reason)
     if source == BOOLEAN and target.is_numeric:
-        return _between_numbers(Typed(operand.sql, INT, operand.nullable, operand.refs), target, reason)
+        return _between_numbers(derived(operand.sql, INT, [operand]), target, reason)
     if target == BOOLEAN and (source.is_integer or source.is_scaled):
         return derived(f"({operand.sql} <> 0)", BOOLEAN, [operand])
     if source.is_temporal and target.is_temporal:
@@ -168,6 +171,16 @@ def _untyped(operand: Typed, target: SqlType, reason: str) -> Typed:
     return derived(
         f"sl_parse({operand.sql}, {literal_text(str(target))}, {literal_text(reason)})", target, [operand]
     )
+
+
+def _parsed(operand: Typed, target: SqlType, reason: str) -> Typed:
+    """A text or double read as another type. ``reason`` is empty for TRY_CAST."""
+    text = f"sl_parse({operand.sql}, {literal_text(str(target))}, {literal_text(reason)})"
+    made = derived(text, target, [operand], nullable=True)
+    if not reason:
+        return made
+    parses = f"sl_parses({operand.sql}, {literal_text(str(target))})"
+    return replace(made, guards=(*made.guards, Guard(parses, literal_text(reason), made.refs)))
 
 
 def _to_string(operand: Typed) -> Typed | None:
@@ -192,13 +205,11 @@ def _between_numbers(operand: Typed, target: SqlType, reason: str) -> Typed:
     if target.name in ("DOUBLE", "FLOAT"):
         return derived(as_double(operand), target, [operand])
     if source.name in ("DOUBLE", "FLOAT"):
-        text = f"sl_parse({operand.sql}, {literal_text(str(target))}, {literal_text(reason)})"
-        return derived(text, target, [operand], nullable=True)
+        return _parsed(operand, target, reason)
     if is_wide(target):
         return derived(as_wide(operand), target, [operand], nullable=operand.nullable)
     if is_wide(source):
-        text = f"sl_parse({operand.sql}, {literal_text(str(target))}, {literal_text(reason)})"
-        return derived(text, target, [operand], nullable=True)
+        return _parsed(operand, target, reason)
     if target.is_integer:
         text = operand.sql
         if source.is_scaled:
@@ -217,7 +228,9 @@ def _between_numbers(operand: Typed, target: SqlType, reason: str) -> Typed:
 
 def _in_range(text: str, target: SqlType, operand: Typed, reason: str) -> Typed:
     if reason:
-        return derived(check_range(text, target, reason), target, [operand], nullable=True)
+        made = derived(check_range(text, target, reason), target, [not_nan(operand)], nullable=True)
+        fits = Guard(in_range(text, target), literal_text(reason), made.refs)
+        return replace(made, guards=(*made.guards, fits))
     checked = check_range(text, target, reason).replace("sl_error('')", "NULL")
     return derived(checked, target, [operand], nullable=True)
 

@@ -220,7 +220,7 @@ class Checker(CallChecker):
         )
         above = operators.compare(self.where, node, ">=", operand, low)
         below = operators.compare(self.where, node, "<=", operand, high)
-        return derived(f"({above.sql} AND {below.sql})", BOOLEAN, [operand, low, high])
+        return operators.logical(self.where, node, "AND", [above, below])
 
     def _in(self, node: exp.In) -> Typed:
         operand = self.check(node.this)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from sqlglot import exp
@@ -14,6 +14,7 @@ from springline.sql import operators, scalars, temporal
 from springline.sql.casts import cast, read_type
 from springline.sql.catalog import near_misses
 from springline.sql.dialect import JsonCall, Text, Tree
+from springline.sql.guards import of_branches
 from springline.sql.typed import NULL, Typed, derived, describe
 
 AGGREGATES: Final = ("COUNT", "SUM", "AVG", "MIN", "MAX")
@@ -26,6 +27,7 @@ CLOCK: Final = frozenset(
     UUID UNIX_TIMESTAMP""".split()
 )
 _NOW: Final = frozenset({"NOW", "CURRENT_TIMESTAMP", "CURRENT_ROW_TIMESTAMP"})
+
 
 @dataclass(frozen=True, slots=True)
 class AggregateCall:
@@ -88,9 +90,10 @@ class CallChecker:
             for condition, result in zip(conditions, brought, strict=False)
         )
         nullable = any(one.nullable for one in brought)
-        return derived(
+        made = derived(
             f"CASE {branches} ELSE {brought[-1].sql} END", target, [*conditions, *brought], nullable=nullable
         )
+        return replace(made, guards=of_branches(conditions, brought))
 
     def _if(self, node: exp.If) -> Typed:
         operands = [self.check(node.this), self.check(node.args["true"])]

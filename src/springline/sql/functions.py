@@ -37,8 +37,9 @@ from springline.sql.exact import (
     wide_text,
     wide_unkey,
 )
+from springline.sql.failures import FAILURE_FUNCTIONS, confined, parsed
 from springline.sql.over_functions import register_over_functions
-from springline.sql.text_functions import TEXT_FUNCTIONS, parse_value
+from springline.sql.text_functions import TEXT_FUNCTIONS
 
 ErrorHook = Callable[[str], None]
 """Called with the reason whenever an expression has no value."""
@@ -367,7 +368,7 @@ def register_functions(connection: apsw.Connection, *, on_error: ErrorHook | Non
     def parse(value: Stored, type_: str, reason: str) -> Stored:
         if value is None:
             return None
-        made = parse_value(value, parse_type(type_))
+        made = parsed(value, type_)
         if made is None and reason:
             errors.report(reason)
         return made
@@ -398,11 +399,13 @@ def register_functions(connection: apsw.Connection, *, on_error: ErrorHook | Non
     scalar("sl_error", error, 1)
     scalar("sl_not_unique", not_unique, 2)
     scalar("sl_parse", parse, 3, deterministic=True)
+    for name, function in FAILURE_FUNCTIONS.items():
+        scalar(name, function, -1, deterministic=True)
     scalar("sl_scaled_divide", scaled_divide, 4)
     scalar("sl_wide_arithmetic", wide_arithmetic, -1)
     scalar("sl_average", average_exact, 6)
     for name, function in {**_PURE, **TEXT_FUNCTIONS}.items():
-        scalar(name, _strict(function), -1, deterministic=True)
+        scalar(name, _strict(confined(name, function, errors.report)), -1, deterministic=True)
     _register_aggregates(connection, errors)
     register_over_functions(connection, wide_average)
 

@@ -10,12 +10,14 @@ from sqlglot import exp
 
 from springline.core.types import BOOLEAN, DOUBLE, STRING, SqlType, decimal, store
 from springline.sql.dialect import Text, Tree
+from springline.sql.guards import has_value, in_turn
 from springline.sql.typed import (
     DAY_US,
     INTEGER_DIGITS,
     INTERVAL_MICROSECONDS,
     INTERVAL_MONTHS,
     NULL,
+    Guard,
     Typed,
     adopt,
     as_decimal,
@@ -29,6 +31,8 @@ from springline.sql.typed import (
     exact_operand,
     is_wide,
     literal_text,
+    moved_to_scale,
+    not_nan,
     null_of,
     report,
     rescaled,
@@ -76,7 +80,7 @@ def comparable(where: Text, node: Tree, operands: list[Typed]) -> list[Typed]:
     if target.name == "DECIMAL" and not any(is_wide(one) for one in types):
         scale = max(one.scale or 0 for one in types)
         return [
-            replace(derived(rescaled(one, scale), target, [one]), column=_same(one, scale))
+            replace(derived(moved_to_scale(one, scale), target, [one]), column=_same(one, scale))
             for one in operands
         ]
     if target == DOUBLE and all(not is_wide(one) and not one.is_scaled for one in types):
@@ -124,9 +128,8 @@ def compare(where: Text, node: Tree, operator: str, left: Typed, right: Typed) -
         "IS NOT",
     ):
         raise where.error(node, "Arrays have no order.")
-    made = derived(
-        f"({one.sql} {operator} {other.sql})", BOOLEAN, [left, right], nullable=False if distinct else None
-    )
+    nullable = not distinct and (left.nullable or right.nullable)
+    made = derived(f"({one.sql} {operator} {other.sql})", BOOLEAN, [one, other], nullable=nullable)
     return replace(made, test=operator, parts=(one, other)) if operator in ("=", "IS") else made
 
 
@@ -140,7 +143,8 @@ def logical(where: Text, node: Tree, operator: str, operands: list[Typed]) -> Ty
             )
     if operator == "NOT":
         return derived(f"(NOT {operands[0].sql})", BOOLEAN, operands)
-    return derived("(" + f" {operator} ".join(one.sql for one in operands) + ")", BOOLEAN, operands)
+    made = derived("(" + f" {operator} ".join(one.sql for one in operands) + ")", BOOLEAN, operands)
+    return replace(made, guards=in_turn(operands, stop="1" if operator == "OR" else "0"))
 
 
 def negate(where: Text, node: Tree, operand: Typed) -> Typed:
@@ -150,9 +154,9 @@ def negate(where: Text, node: Tree, operand: Typed) -> Typed:
     if kind.name in ("DOUBLE", "FLOAT"):
         return derived(f"sl_negate({operand.sql})", kind, [operand])
     if is_wide(kind):
-        return derived(f"sl_wide_arithmetic('-', '0', {operand.sql})", kind, [operand], nullable=True)
+        return derived(f"sl_wide_arithmetic('-', '0', {operand.sql})", kind, [operand])
     if kind.is_integer or kind.is_scaled:
-        made = derived(f"(-{exact_operand(operand)})", kind, [operand], nullable=True)
+        made = derived(f"(-{exact_operand(operand)})", kind, [not_nan(operand)], nullable=True)
         return replace(made, unchecked=f"{kind} overflow in {where.quote(node)}")
     if kind in (INTERVAL_MICROSECONDS, INTERVAL_MONTHS):
         return derived(f"(-{operand.sql})", kind, [operand])
@@ -160,7 +164,7 @@ def negate(where: Text, node: Tree, operand: Typed) -> Typed:
 
 
 def arithmetic(where: Text, node: Tree, operator: str, left: Typed, right: Typed) -> Typed:
-    """``+ - * / %``. Overflow and division by zero give NULL and a report (Flink fails or wraps around)."""
+    """``+ - * / %``. Overflow and division by zero of exact numbers are failures (Flink fails or wraps around)."""
     intervals = (INTERVAL_MICROSECONDS, INTERVAL_MONTHS)
     if left.type.is_temporal or right.type.is_temporal or left.type in intervals or right.type in intervals:
         return _temporal(where, node, operator, left, right)
@@ -182,7 +186,19 @@ def arithmetic(where: Text, node: Tree, operator: str, left: Typed, right: Typed
     if is_wide(left.type) or is_wide(right.type):
         reason = literal_text(f"in {where.quote(node)}")
         text = f"sl_wide_arithmetic('{operator}', {as_wide(left)}, {as_wide(right)}, {reason})"
-        return derived(text, decimal(), [left, right], nullable=True)
+        made = derived(text, decimal(), [left, right], nullable=True)
+        failed = (
+            "division by zero, or arithmetic with infinity,"
+            if operator in "/%"
+            else "arithmetic with infinity"
+        )
+        return replace(
+            made,
+            guards=(
+                *made.guards,
+                has_value(text, [left, right], literal_text(f"{failed} in {where.quote(node)}")),
+            ),
+        )
     if left.type.name == "DECIMAL" or right.type.name == "DECIMAL":
         return _exact(where, node, operator, left, right)
     return _integers(where, node, operator, left, right)
@@ -192,24 +208,37 @@ def _integers(where: Text, node: Tree, operator: str, left: Typed, right: Typed)
     kind = max(left.type, right.type, key=lambda one: INTEGER_DIGITS[one.name])
     overflow = f"{kind} overflow in {where.quote(node)}"
     if operator in "+-*":
-        made = derived(f"({left.raw} {operator} {right.raw})", kind, [left, right], nullable=True)
+        # A chain is checked once, at its end.
+        unchecked = [replace(one, unchecked=None) for one in (left, right)]
+        made = derived(f"({left.raw} {operator} {right.raw})", kind, unchecked, nullable=True)
         return replace(made, unchecked=overflow)
     text = f"({left.sql} {operator} {right.sql})"
     if right.constant and isinstance(right.value, int) and right.value not in (0, -1):
         return derived(text, kind, [left, right])
-    zero = report(f"division by zero in {where.quote(node)}")
-    made = derived(
-        f"CASE WHEN {right.sql} = 0 THEN {zero} ELSE {text} END", kind, [left, right], nullable=True
-    )
+    made = _divided(where, node, text, kind, left, right)
     return replace(made, unchecked=overflow) if operator == "/" else made
+
+
+def _divided(where: Text, node: Tree, text: str, kind: SqlType, left: Typed, right: Typed) -> Typed:
+    """A quotient or remainder of integers. NULL divided by zero is NULL: Flink looks at NULLs first."""
+    reason = f"division by zero in {where.quote(node)}"
+    is_zero = f"{right.sql} = 0" + (f" AND {left.sql} IS NOT NULL" if left.nullable else "")
+    made = derived(
+        f"CASE WHEN {is_zero} THEN {report(reason)} ELSE {text} END", kind, [left, right], nullable=True
+    )
+    holds = f"(({is_zero}) IS NOT 1)" if left.nullable or right.nullable else f"({right.sql} <> 0)"
+    return replace(made, guards=(*made.guards, Guard(holds, literal_text(reason), made.refs)))
 
 
 def _exact(where: Text, node: Tree, operator: str, left: Typed, right: Typed) -> Typed:
     """Two DECIMALs or a DECIMAL and an integer. Result types are Flink's, within 18 digits."""
+    left, right = not_nan(left), not_nan(right)
     one, other = as_decimal(left.type), as_decimal(right.type)
     assert one is not None
     assert other is not None
     p1, s1, p2, s2 = one.precision or 0, one.scale or 0, other.precision or 0, other.scale or 0
+    quoted = where.quote(node)
+    guards: tuple[Guard, ...] = ()
     if operator in "+-":
         scale = max(s1, s2)
         kind = capped(max(p1 - s1, p2 - s2) + scale + 1, scale)
@@ -225,16 +254,24 @@ def _exact(where: Text, node: Tree, operator: str, left: Typed, right: Typed) ->
         scale = max(6, s1 + p2 + 1)
         kind = capped(p1 - s1 + s2 + scale, scale)
         shift = (kind.scale or 0) - s1 + s2
-        reason = literal_text(f"in {where.quote(node)}")
-        text = f"sl_scaled_divide({left.sql}, {right.sql}, {shift}, {reason})"
+        text = f"sl_scaled_divide({left.sql}, {right.sql}, {shift}, {literal_text(f'in {quoted}')})"
+        guards = _not_zero(quoted, left, right)
     else:
         scale = max(s1, s2)
         kind = capped(min(p1 - s1, p2 - s2) + scale, scale)
-        zero = report(f"division by zero in {where.quote(node)}")
         text = f"({rescaled(left, scale)} % {rescaled(right, scale)})"
-        text = f"CASE WHEN {right.sql} = 0 THEN {zero} ELSE {text} END"
+        text = f"CASE WHEN {right.sql} = 0 THEN {report(f'division by zero in {quoted}')} ELSE {text} END"
+        guards = _not_zero(quoted, left, right)
     made = derived(text, kind, [left, right], nullable=True)
-    return replace(made, unchecked=f"{kind} overflow in {where.quote(node)}")
+    return replace(made, unchecked=f"{kind} overflow in {quoted}", guards=(*made.guards, *guards))
+
+
+def _not_zero(quoted: str, left: Typed, right: Typed) -> tuple[Guard, ...]:
+    if right.constant and right.value:
+        return ()
+    missing = f" OR {left.sql} IS NULL" if left.nullable else ""
+    holds = f"(ifnull({right.sql} <> 0, 1){missing})"
+    return (Guard(holds, literal_text(f"division by zero in {quoted}"), left.refs | right.refs),)
 
 
 def divided_half_up(text: str, divisor: int) -> str:

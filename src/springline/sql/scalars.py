@@ -13,6 +13,7 @@ from typing import Final
 from springline.core.types import BOOLEAN, DOUBLE, INT, STRING, SqlType, decimal
 from springline.sql import temporal
 from springline.sql.dialect import Text, Tree
+from springline.sql.guards import of_branches, of_coalesce
 from springline.sql.operators import arithmetic, compare, divided_half_up
 from springline.sql.typed import (
     NULL,
@@ -25,6 +26,7 @@ from springline.sql.typed import (
     describe,
     exact_operand,
     is_wide,
+    not_nan,
 )
 
 
@@ -179,7 +181,8 @@ def _coalesce(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typ
     if len(operands) == 1:
         return operands[0]
     nullable = all(one.nullable for one in operands)
-    return derived(f"coalesce({', '.join(one.sql for one in operands)})", target, operands, nullable=nullable)
+    made = derived(f"coalesce({', '.join(one.sql for one in operands)})", target, operands, nullable=nullable)
+    return replace(made, guards=of_coalesce(operands))
 
 
 def _nullif(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
@@ -199,7 +202,8 @@ def _if(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
         raise where.error(node, f"The first argument of IF is {describe(arguments[0].type)}, not BOOLEAN.")
     (one, other), target = unified(where, node, name, arguments[1:])
     text = f"CASE WHEN {arguments[0].sql} THEN {one.sql} ELSE {other.sql} END"
-    return derived(text, target, arguments, nullable=one.nullable or other.nullable)
+    made = derived(text, target, arguments, nullable=one.nullable or other.nullable)
+    return replace(made, guards=of_branches(arguments[:1], [one, other]))
 
 
 def _extreme(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
@@ -231,7 +235,10 @@ def _absolute(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typ
         return derived(f"ltrim({operand.sql}, '-')", operand.type, arguments)
     text = exact_operand(operand)
     made = derived(
-        f"(CASE WHEN {text} < 0 THEN -{text} ELSE {text} END)", operand.type, arguments, nullable=True
+        f"(CASE WHEN {text} < 0 THEN -{text} ELSE {text} END)",
+        operand.type,
+        [not_nan(operand)],
+        nullable=True,
     )
     return replace(made, unchecked=f"{operand.type} overflow in {where.quote(node)}")
 
@@ -247,7 +254,7 @@ def _sign(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     return derived(
         f"CASE WHEN {text} > 0 THEN {unit} WHEN {text} < 0 THEN -{unit} WHEN {text} = 0 THEN 0 END",
         operand.type,
-        arguments,
+        [not_nan(operand)],
     )
 
 
@@ -281,12 +288,12 @@ def _round(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
             if name == "ROUND"
             else f"({exact_operand(operand)} / {unit})"
         )
-        made = derived(f"(({rounded}) * {unit})", kind, arguments, nullable=True)
+        made = derived(f"(({rounded}) * {unit})", kind, [not_nan(operand)], nullable=True)
         return replace(made, unchecked=f"{kind} overflow in {where.quote(node)}")
     target = decimal(min(18, (kind.precision or 0) - down + (1 if name == "ROUND" else 0)), digits.value)
     text = exact_operand(operand)
     rounded = divided_half_up(text, 10**down) if name == "ROUND" else f"({text} / {10**down})"
-    return derived(rounded, target, arguments, nullable=True)
+    return derived(rounded, target, [not_nan(operand)], nullable=True)
 
 
 def _floor(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
@@ -306,7 +313,7 @@ def _floor(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
         whole = f"({text} / {unit} - ({text} % {unit} < 0))"
     else:
         whole = f"({text} / {unit} + ({text} % {unit} > 0))"
-    return derived(whole, decimal(kind.precision, 0), arguments, nullable=True)
+    return derived(whole, decimal(kind.precision, 0), [not_nan(operand)], nullable=True)
 
 
 def _modulo(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:

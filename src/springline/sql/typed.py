@@ -3,11 +3,13 @@
 An overflowing ``+``, ``-`` or ``*`` of integers turns into a REAL in SQLite. ``Typed.raw`` is the text in which that may have
 happened, so that a chain of additions is checked once, at its end; ``Typed.sql`` is the checked text, NULL with a report
 (``sl_error``) where the value is outside its type.
+
+``Typed.failures`` says when evaluating it fails in Flink. A view leaves out the rows for which it does (``guards.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -22,6 +24,16 @@ INTERVAL_MONTHS: Final = SqlType("INTERVAL YEAR TO MONTH")
 DAY_US: Final = 86_400_000_000
 INTEGER_RANGES: Final = {"SMALLINT": 2**15, "INT": 2**31, "BIGINT": 2**63}
 INTEGER_DIGITS: Final = {"SMALLINT": 5, "INT": 10, "BIGINT": 19}
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A condition that holds where evaluating an expression does not fail. ``sql`` is 0 or 1, never NULL; ``reason`` is SQL for
+    a sentence that says why it failed."""
+
+    sql: str
+    reason: str
+    refs: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +54,23 @@ class Typed:
     test: str = ""
     """Of a condition: ``=`` or ``IS`` (equal, NULLs too) between its two ``parts``, ``NULL`` for IS NULL of one."""
     parts: tuple[Typed, ...] = field(default=(), repr=False)
+    guards: tuple[Guard, ...] = field(default=(), repr=False)
+    """What must hold for its parts not to fail, in the order of evaluation."""
+    failure: str = ""
+    """Of a condition that is a guard: its reason."""
 
     @property
     def sql(self) -> str:
         if self.unchecked is None:
             return self.raw
         return check_range(self.raw, self.type, self.unchecked)
+
+    @property
+    def failures(self) -> tuple[Guard, ...]:
+        """What must hold for its evaluation not to fail; nothing where it cannot."""
+        if self.unchecked is None:
+            return self.guards
+        return (*self.guards, Guard(in_range(self.raw, self.type), literal_text(self.unchecked), self.refs))
 
 
 def literal_text(value: str) -> str:
@@ -71,20 +94,47 @@ def check_range(raw: str, type_: SqlType, reason: str) -> str:
     """``raw``, or NULL with a report where it is outside the type."""
     if type_.name == "BIGINT":
         return f"CASE typeof({raw}) WHEN 'integer' THEN {raw} WHEN 'real' THEN {report(reason)} END"
-    if type_.is_scaled:
-        limit = 10 ** (type_.precision or 0)
-        low, high = -limit + 1, limit - 1
-    else:
-        high = INTEGER_RANGES[type_.name] - 1
-        low = -high - 1
+    low, high = bounds(type_)
     return f"CASE WHEN {raw} BETWEEN {low} AND {high} THEN {raw} WHEN {raw} IS NOT NULL THEN {report(reason)} END"
 
 
+def in_range(raw: str, type_: SqlType) -> str:
+    """Whether a value fits its type; NULL does."""
+    if type_.name == "BIGINT":
+        return f"(typeof({raw}) <> 'real')"
+    return f"ifnull({raw} BETWEEN {' AND '.join(map(str, bounds(type_)))}, 1)"
+
+
+def bounds(type_: SqlType) -> tuple[int, int]:
+    """The least and greatest stored value of an integer or scaled DECIMAL."""
+    if type_.is_scaled:
+        limit = 10 ** (type_.precision or 0)
+        return -limit + 1, limit - 1
+    limit = INTEGER_RANGES[type_.name]
+    return -limit, limit - 1
+
+
+def failures_of(parts: Iterable[Typed]) -> tuple[Guard, ...]:
+    """The failures of expressions that are all evaluated, in order."""
+    return tuple(dict.fromkeys(guard for part in parts for guard in part.failures))
+
+
+def not_nan(typed: Typed) -> Typed:
+    """A DECIMAL that arithmetic reads: a NaN in its column makes that fail."""
+    if not may_be_nan(typed):
+        return typed
+    reason = literal_text(f"NaN in arithmetic ({typed.column[1] if typed.column else typed.type})")
+    return replace(
+        typed, guards=(*typed.guards, Guard(f"(typeof({typed.raw}) <> 'text')", reason, typed.refs))
+    )
+
+
 def derived(sql: str, type_: SqlType, parts: Sequence[Typed], *, nullable: bool | None = None) -> Typed:
-    """An expression over others: it reads what they read and, unless told otherwise, is NULL where one of them is."""
+    """An expression over others, which are all evaluated: it reads what they read, fails where one of them does and, unless told
+    otherwise, is NULL where one of them is."""
     refs = frozenset[str]().union(*(part.refs for part in parts)) if parts else frozenset[str]()
     maybe = any(part.nullable for part in parts) if nullable is None else nullable
-    return Typed(sql, type_, maybe, refs)
+    return Typed(sql, type_, maybe, refs, guards=failures_of(parts))
 
 
 def null_of(type_: SqlType) -> Typed:
@@ -175,6 +225,19 @@ def rescaled(typed: Typed, scale: int) -> str:
     return text if shift == 0 else f"({text}*{10**shift})"
 
 
+def moved_to_scale(typed: Typed, scale: int) -> str:
+    """The same value at a scale that is not smaller, where NaN may stay NaN: to compare it or to pass it on."""
+    shift = scale - (typed.type.scale or 0)
+    if shift == 0:
+        return typed.sql
+    moved = f"({typed.sql}*{10**shift})"
+    return (
+        f"CASE typeof({typed.raw}) WHEN 'text' THEN {typed.raw} ELSE {moved} END"
+        if may_be_nan(typed)
+        else moved
+    )
+
+
 def as_double(typed: Typed) -> str:
     """The REAL nearest to an exact number, or the double itself."""
     if typed.type.name in ("DOUBLE", "FLOAT"):
@@ -215,14 +278,14 @@ def coerce(typed: Typed, target: SqlType) -> Typed | None:
         sql = as_wide(typed)
     elif target.is_scaled and (exact := as_decimal(source)) is not None and not is_wide(source):
         if (target.scale or 0) >= (source.scale or 0):
-            sql = rescaled(typed, target.scale or 0)
+            sql = moved_to_scale(typed, target.scale or 0)
             room = (target.precision or 0) - (target.scale or 0)
             if (exact.precision or 0) - (exact.scale or 0) > room:
                 unchecked = f"value does not fit {target}"
     elif (
         target.is_integer and source.is_integer and INTEGER_DIGITS[target.name] >= INTEGER_DIGITS[source.name]
     ):
-        return replace(typed, raw=typed.sql, unchecked=None, type=target, column=typed.column)
+        return replace(typed, raw=typed.sql, unchecked=None, guards=typed.failures, type=target)
     elif source.name == "DATE" and target.name in ("TIMESTAMP", "TIMESTAMP_LTZ"):
         sql = date_to_timestamp(typed.sql)
     elif {source.name, target.name} == {"TIMESTAMP", "TIMESTAMP_LTZ"}:
