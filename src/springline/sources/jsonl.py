@@ -63,6 +63,7 @@ class JsonLinesSource:
         )
         self._rejected = _rejected_lines(name)
         self._position = FilePosition(1, 0)
+        self._is_known = threading.Event()
         self._followed: tuple[int, int] | None = None
         self._status = SourceStatus("starting")
 
@@ -85,6 +86,7 @@ class JsonLinesSource:
     def run(self, writer: CaptureWriter, stop: threading.Event) -> None:
         position = writer.position()
         self._position = position if isinstance(position, FilePosition) else FilePosition(1, 0)
+        self._is_known.set()
         self._begin(writer)
         file = self._open(stop)
         if file is None:
@@ -102,6 +104,8 @@ class JsonLinesSource:
 
     def current_position(self, timeout_s: float) -> Position:
         """Where the last whole line ends now; costs one look at the file's end."""
+        if not self._is_known.wait(timeout_s):
+            raise SourceUnavailable(f"Source {self.name!r} has not begun to read within {timeout_s:g} s.")
         try:
             with self.path.open("rb") as file:
                 state = os.fstat(file.fileno())
@@ -171,8 +175,9 @@ class JsonLinesSource:
         state = os.fstat(file.fileno())
         self._followed = (state.st_dev, state.st_ino)
         length = min(_HEAD_BYTES, state.st_size)
-        if cast("dict[str, object]", writer.progress().get("head") or {}).get("bytes") != length:
-            writer.save("head", {"bytes": length, "hash": _head(file, length)})
+        head = {"bytes": length, "hash": _head(file, length)}
+        if writer.progress().get("head") != head:
+            writer.save("head", head)
 
     def _follow(self, file: BinaryIO, writer: CaptureWriter, stop: threading.Event) -> BinaryIO:
         """Reads to the end and waits for more; the file to go on with."""
