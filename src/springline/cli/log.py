@@ -12,7 +12,7 @@ import click
 
 from springline.cli.options import json_option, with_settings
 from springline.cli.output import plain_text, shown
-from springline.core.change import Entry, Operation, Unchanged
+from springline.core.change import Entry, Operation, Unchanged, single_rows
 from springline.core.schema import TableSchema
 from springline.core.types import render
 from springline.errors import StateError
@@ -58,7 +58,7 @@ def command(
             # Schemas stand in the log before the rows that they describe; those before --from are looked up in the state.
             schemas.prepare(folder)
             for entries in log.entries(logged):
-                for entry in entries:
+                for entry in single_rows(entries):
                     printer.entry(logged, entry, schemas)
                     schemas.follow(entry)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import apsw
 
-from springline.core.change import Entry, Transaction
+from springline.core.change import Entry, Transaction, size_of
 from springline.core.codec import decode_entries, decode_value, encode_entries, encode_value
 from springline.core.position import Position, PositionVector, position_from_text, position_to_text
 from springline.errors import ConfigurationError, NotFound, StateError
@@ -332,7 +332,7 @@ class SqliteLog(LogReader):
                 is_spilled = True
                 continue
             if not is_spilled:
-                position, size = position_to_text(one.position), len(one.entries)
+                position, size = position_to_text(one.position), size_of(one.entries)
                 logged = Logged(
                     sequence,
                     one.source,
@@ -388,11 +388,11 @@ class SqliteLog(LogReader):
                 continue
             self._connection.execute(
                 "INSERT INTO fragments(source, size, entries) VALUES (?, ?, ?)",
-                (writer.number, len(one.entries), encode_entries(one.entries)),
+                (writer.number, size_of(one.entries), encode_entries(one.entries)),
             )
             identifier = self._connection.last_insert_rowid()
             first = first or identifier
-            size += len(one.entries)
+            size += size_of(one.entries)
             if one.last:
                 head = (sequence, writer.number, position_to_text(one.position), one.committed_at_us, now_us)
                 rows.append((*head, one.identifier, one.actor, size, first, identifier, None))

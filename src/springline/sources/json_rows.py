@@ -7,6 +7,7 @@ has no such form either is rejected.
 
 from __future__ import annotations
 
+import itertools
 import json
 import operator
 import re
@@ -16,8 +17,9 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
+import numpy as np
 
-from springline.core.change import Entry, Operation
+from springline.core.change import Entry, rows_entry
 from springline.core.schema import Column, TableSchema
 from springline.core.types import SqlType, Stored, parse_type, store
 from springline.errors import ConfigurationError
@@ -30,6 +32,7 @@ _DELETES: Final = frozenset("d D delete DELETE -D".split())
 _IGNORED: Final = frozenset(("-U",))
 _RANGES: Final = {"SMALLINT": 1 << 15, "INT": 1 << 31, "BIGINT": 1 << 63}
 _EXACT_IN_A_DOUBLE: Final = float(1 << 51)
+_TWO_ROUNDINGS: Final = 4e-16
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,11 @@ class JsonRows:
                 [quick] = self._by_structure.values()
                 return quick.entries(objects), []
             by_structure = self._by_structure
-            return [entry for one in objects for entry in by_structure[type(one)].entries((one,))], []
+            return [
+                entry
+                for structure, run in itertools.groupby(objects, key=type)
+                for entry in by_structure[structure].entries(list(run))
+            ], []
         except (msgspec.DecodeError, UnicodeDecodeError, _NotExact):
             return self._carefully(block)
 
@@ -189,19 +196,18 @@ class JsonRows:
 
 
 class _Quick:
-    """One table's structure, and how its objects become entries."""
+    """One table's structure, and how its objects become entries. Values are taken and converted column by column."""
 
     def __init__(self, schema: TableSchema, tag: str, rows: JsonRows) -> None:
         self.schema = schema
         self._operation = rows.operation_field
         required: list[Any] = []
         optional: list[Any] = []
-        self._converters: list[tuple[int, Callable[[Any], Stored]]] = []
+        self._columns: list[tuple[Callable[[Any], Any], _Convert | None]] = []
         for index, column in enumerate(schema.columns):
             kind, convert = _quick_type(column.type, rows.microseconds)
-            if convert is not None:
-                self._converters.append((index, convert))
             named = f"c{index}"
+            self._columns.append((operator.attrgetter(named), convert))
             if column.name in schema.key:
                 required.append((named, kind, msgspec.field(name=column.name)))
             else:
@@ -213,10 +219,6 @@ class _Quick:
         if rows.table_field is not None:
             options |= {"tag_field": rows.table_field, "tag": tag}
         self.structure = msgspec.defstruct("Line", [*required, *optional], **options)
-        names = [f"c{index}" for index in range(len(schema.columns))]
-        self._row: Callable[[Any], tuple[Any, ...]] = (
-            operator.attrgetter(*names) if len(names) > 1 else lambda one: (getattr(one, names[0]),)
-        )
         self._required = [
             index
             for index, column in enumerate(schema.columns)
@@ -225,79 +227,102 @@ class _Quick:
 
     def entries(self, objects: Sequence[Any]) -> list[Entry]:
         """Raises _NotExact where a line needs the careful way."""
-        name, required = self.schema.name, self._required
-        rows: list[Any] = list(map(self._row, objects))
-        if self._converters:
-            rows = [self._converted(row) for row in rows]
-        if required and any(row[index] is None for row in rows for index in required):
+        columns = [
+            values if convert is None else convert(values)
+            for values, convert in ((list(map(get, objects)), convert) for get, convert in self._columns)
+        ]
+        if any(None in columns[index] for index in self._required):
             raise _NotExact
+        rows = list(zip(*columns, strict=True))
         if self._operation is None:
-            upsert = Operation.READ.value
-            return [(upsert, name, None, row) for row in rows]
+            return [rows_entry(self.schema.name, rows)]
+        return self._by_operation(objects, rows)
+
+    def _by_operation(self, objects: Sequence[Any], rows: list[tuple[Stored, ...]]) -> list[Entry]:
+        """Neighbouring upserts become one entry; the order of all is kept."""
+        name = self.schema.name
         entries: list[Entry] = []
-        for one, row in zip(objects, rows, strict=True):
-            operation = one.operation
+        run: list[tuple[Stored, ...]] = []
+        for operation, row in zip(map(_operation_of, objects), rows, strict=True):
             if operation in _UPSERTS:
-                entries.append(("u", name, None, row))
+                run.append(row)
             elif operation in _DELETES:
+                if run:
+                    entries.append(rows_entry(name, run))
+                    run = []
                 entries.append(("d", name, row, None))
             elif operation not in _IGNORED:
                 raise _NotExact
+        if run:
+            entries.append(rows_entry(name, run))
         return entries
 
-    def _converted(self, row: tuple[Any, ...]) -> list[Any]:
-        made = list(row)
-        for index, convert in self._converters:
-            if made[index] is not None:
-                made[index] = convert(made[index])
-        return made
+
+_operation_of: Final = operator.attrgetter("operation")
+
+_Convert = Callable[[list[Any]], list[Stored]]
+"""Brings a column's decoded values to their stored form, NULLs as they are. Raises _NotExact."""
 
 
-def _quick_type(kind: SqlType, unit: int) -> tuple[Any, Callable[[Any], Stored] | None]:
-    """What msgspec decodes a column's values to, and how that becomes the stored form; None where it is that already."""
+def _quick_type(kind: SqlType, unit: int) -> tuple[Any, _Convert | None]:
+    """What msgspec decodes a column's values to, and how those become stored forms; None where they are that already."""
     match kind.name:
         case "SMALLINT" | "INT" | "BIGINT":
             limit = _RANGES[kind.name]
-            if kind.name == "BIGINT":
-                return int, _bigint
-            return Annotated[int, msgspec.Meta(ge=-limit, lt=limit)], None
+            return Annotated[int, msgspec.Meta(ge=-limit, le=limit - 1)], None
         case "FLOAT" | "DOUBLE":
             return float, None
         case "BOOLEAN":
-            return bool, int
+            return bool, lambda values: [None if value is None else int(value) for value in values]
         case "STRING":
             return str, None
         case "DECIMAL" if kind.is_scaled:
             return float | str, _scaled(kind)
         case "TIMESTAMP" | "TIMESTAMP_LTZ":
-            return int | str, lambda value: value * unit if isinstance(value, int) else _stored(value, kind)
+            return int | str, _times(kind, unit)
         case _:
-            return Any, lambda value: _stored(value, kind)
+            return Any, lambda values: [_stored(value, kind) for value in values]
 
 
-def _bigint(value: int) -> int:
-    if not -(1 << 63) <= value < 1 << 63:
-        raise _NotExact
-    return value
+def _times(kind: SqlType, unit: int) -> _Convert:
+    def times(values: list[Any]) -> list[Stored]:
+        return [value * unit if isinstance(value, int) else _stored(value, kind) for value in values]
+
+    return times
 
 
-def _scaled(kind: SqlType) -> Callable[[Any], Stored]:
-    """A DECIMAL as a scaled integer. A number with no more decimals than the scale is off by less than a quarter after scaling, as long as
-    it has no more than 51 bits, and is then rounded exactly; any other is read again as text."""
-    factor, limit = 10 ** (kind.scale or 0), float(10 ** (kind.precision or 0))
+def _scaled(kind: SqlType) -> _Convert:
+    """DECIMALs as scaled integers. A number with no more decimals than the scale is, after scaling, off from a whole number by two roundings
+    at most; as long as it has no more than 51 bits it is then rounded exactly. Any other is read again as text."""
+    factor, limit = 10 ** (kind.scale or 0), min(float(10 ** (kind.precision or 0)), _EXACT_IN_A_DOUBLE)
 
-    def scaled(value: float | str) -> Stored:
+    def scaled(values: list[Any]) -> list[Stored]:
+        try:
+            many = np.array(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            return [one if one is None else _one(one) for one in values]
+        if None in values or not all(map(_is_number, values)):
+            return [one if one is None else _one(one) for one in values]
+        many *= factor
+        whole = np.rint(many)
+        if not (np.abs(many - whole) <= _TWO_ROUNDINGS * np.abs(many)).all() or (np.abs(many) >= limit).any():
+            raise _NotExact
+        return whole.astype(np.int64).tolist()
+
+    def _one(value: float | str) -> Stored:
         if isinstance(value, str):
             return _stored(value, kind)
         many = value * factor
-        if not -_EXACT_IN_A_DOUBLE < many < _EXACT_IN_A_DOUBLE or abs(many) >= limit:
-            raise _NotExact
         whole = round(many)
-        if abs(many - whole) > 4e-16 * abs(many):
+        if abs(many) >= limit or abs(many - whole) > _TWO_ROUNDINGS * abs(many):
             raise _NotExact
         return whole
 
     return scaled
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is float
 
 
 def _stored(value: object, kind: SqlType) -> Stored:

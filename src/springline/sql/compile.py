@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from springline.core.schema import TableSchema
 from springline.errors import SqlError
@@ -41,7 +42,7 @@ def compile_view(
     if name in plan.inputs:
         raise SqlError(f"View {name!r} reads itself.", hint="Give the view another name.", statement=text)
     batch, _ = Translator(where, relations, ad_hoc=False).query(query, None, CommonTables())
-    return _assemble(name, text, plan, batch)
+    return replace(_assemble(name, text, plan, batch), has_declared_key=key is not None)
 
 
 def _parts(node: Node, *, is_view: bool, view: str) -> Parts:

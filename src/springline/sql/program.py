@@ -77,6 +77,8 @@ class ViewProgram:
     warnings: tuple[str, ...] = field(default=())
     close: tuple[Step, ...] = field(default=())
     sides: tuple[TableSchema, ...] = field(default=())
+    has_declared_key: bool = False
+    """Whether the key was declared, and so must be checked with every change; an inferred one cannot be violated."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from springline.core.change import UNCHANGED, Entry, Operation, Transaction
+from springline.core.change import UNCHANGED, Entry, Operation, Transaction, single_rows
 from springline.core.codec import decode_entries, decode_value, encode_entries, encode_value
 from springline.core.position import Position
 from springline.core.schema import TableSchema
@@ -110,7 +110,7 @@ class MemoryCaptureWriter:
         return log.position
 
     def _take(self, transaction: Transaction) -> None:
-        self._fragments += decode_entries(encode_entries(transaction.entries))
+        self._fragments += single_rows(decode_entries(encode_entries(transaction.entries)))
         if not transaction.last:
             return
         whole = Transaction(

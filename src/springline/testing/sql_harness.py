@@ -47,13 +47,13 @@ class SqlHarness:
         """Compiles a view and fills it from the current rows."""
         program = compile_view(name, text, self.schemas, key=key)
         self._create(program.schema)
+        self.views[name] = program
         self._run(program.state)
         self._run(program.scratch)
         self._run(program.backfill)
         self._apply(name)
         self._run(program.clear)
         self._clear(name)
-        self.views[name] = program
         return program
 
     def tick(self, changes: Changes) -> dict[str, list[tuple[Row, int]]]:
@@ -147,8 +147,8 @@ class SqlHarness:
 
     def _apply(self, name: str) -> None:
         statements = self._statements[name]
-        self.connection.execute(statements.apply_deletes)
-        self.connection.execute(statements.apply_inserts, {"tick": self.tick_number})
+        for text in statements.apply(has_declared_key=self.views[name].has_declared_key):
+            self.connection.execute(text, {"tick": self.tick_number} if ":tick" in text else None)
 
     def _clear(self, name: str) -> None:
         for statement in self._statements[name].clear:

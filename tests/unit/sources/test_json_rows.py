@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from springline.core.change import Entry
+from springline.core.change import Entry, single_rows
 from springline.errors import ConfigurationError
 from springline.sources.json_rows import JsonRows, JsonTable, Rejected
 
@@ -41,7 +41,7 @@ def lines(*objects: object) -> bytes:
 def values(found: tuple[list[Entry], list[Rejected]]) -> list[list[object]]:
     entries, rejected = found
     assert rejected == []
-    return [list(after or before or ()) for _, _, before, after in entries]
+    return [list(after or before or ()) for _, _, before, after in single_rows(entries)]
 
 
 def test_values_come_in_their_stored_form_and_other_fields_are_ignored() -> None:
@@ -102,7 +102,7 @@ def test_one_odd_line_does_not_harm_its_neighbours() -> None:
 )
 def test_a_line_that_cannot_be_a_row_is_named_with_the_reason(line: bytes, reason: str) -> None:
     entries, [rejected] = rows().entries(lines({"id": 1}) + line + b"\n" + lines({"id": 2}))
-    assert [after[0] for _, _, _, after in entries if after] == [1, 2]
+    assert [after[0] for _, _, _, after in single_rows(entries) if after] == [1, 2]
     assert rejected.line == 1
     assert re.search(reason, rejected.reason), rejected.reason
 
@@ -112,7 +112,7 @@ def test_operations_are_read_as_several_systems_write_them() -> None:
     written = ["c", "+I", "update", "-U", "+U", "d", "-D", "DELETE"]
     block = lines(*({"id": 1, "n": 2, "op": one} for one in written), {"id": 5, "op": "d"})
     entries, rejected = rows(table, operation_field="op").entries(block)
-    assert [entry[0] for entry in entries] == ["u", "u", "u", "u", "d", "d", "d", "d"]
+    assert [entry[0] for entry in single_rows(entries)] == ["r", "r", "r", "r", "d", "d", "d", "d"]
     assert rejected == []
     _, [unknown] = rows(table, operation_field="op").entries(lines({"id": 1, "n": 1, "op": "?"}))
     assert "'?' is no operation" in unknown.reason

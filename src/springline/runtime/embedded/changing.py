@@ -14,6 +14,7 @@ import apsw
 
 from springline.core.schema import TableSchema
 from springline.errors import SqlError
+from springline.runtime.embedded.tables import LAYOUT
 from springline.sql.program import Step, ViewProgram
 
 
@@ -152,6 +153,7 @@ def in_order(views: Sequence[_Named], inputs: Callable[[_Named], Sequence[str]])
 def fingerprint(program: ViewProgram) -> str:
     """Changes when anything that the view's state depends on does."""
     parts = [
+        LAYOUT,
         program.text,
         program.schema.to_json(),
         [step.sql for step in (*program.state, *program.backfill)],

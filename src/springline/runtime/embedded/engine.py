@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 import apsw
 
-from springline.core.change import Entry, Operation
+from springline.core.change import Entry, Operation, Row, size_of
 from springline.core.position import Tick
 from springline.core.schema import TableSchema
 from springline.log.base import Logged
@@ -177,9 +177,12 @@ class Engine:
                 if table not in tables:
                     continue
                 change = changes[table] = TableChanges(tables[table].schema)
-            change.add(operation, before, after, tables[table].stored_row)
+            if operation == "R":
+                change.add_rows(cast("Sequence[Row]", after))
+            else:
+                change.add(operation, before, after, tables[table].stored_row)
         self._propagate(changes, tick, cause, outcome)
-        outcome.changes += len(part.entries)
+        outcome.changes += size_of(part.entries)
         if part.ended:
             outcome.source_commit_times_us.extend(one.committed_at_us for one in part.ended)
             last = part.ended[-1]  # All of a part are of one source.
@@ -212,7 +215,7 @@ class Engine:
             mirror.apply(change, tick, is_filled=is_read)
             if name in relations.reloading:
                 mirror.mark_seen(key for key, row in change.net.items() if row is not None)
-            outcome.touched[name] = outcome.touched.get(name, 0) + len(change.net or change.bag)
+            outcome.touched[name] = outcome.touched.get(name, 0) + len(change)
         for view in relations.views_in_order:
             if view.name in active:
                 filled.append(view.name)
@@ -272,7 +275,7 @@ class Engine:
                 return
             gone: list[Key] = self._relations.end_loading(table)
             change = TableChanges(self._relations.mirrors[table].schema)
-            change.net.update(dict.fromkeys(gone))
+            change.remove(gone)
             self._propagate({table: change}, tick, cause, outcome)
             self._relations.finish_loading(table)
 

@@ -7,8 +7,8 @@ reads the old rows, fills ``temp."d:table"`` and applies it.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
 import apsw
 
@@ -24,16 +24,18 @@ Key = Any
 class TableChanges:
     """The net effect of some entries on one table: the last row of each key, or None where it is gone.
 
-    A table without a key is a bag: ``bag`` holds (row, weight) in order.
+    A table without a key is a bag: ``added`` holds rows that only came, ``bag`` (row, weight) in order from the first that went.
     """
 
-    __slots__ = ("_key", "bag", "missing", "net", "schema", "truncated")
+    __slots__ = ("_has_gone", "_key", "added", "bag", "missing", "net", "schema", "truncated")
 
     def __init__(self, schema: TableSchema) -> None:
         self.schema = schema
         self.net: dict[Key, Row | None] = {}
+        self.added: list[Row] = []
         self.bag: list[tuple[Row, int]] = []
         self.truncated = False
+        self._has_gone = False
         self.missing: list[Key] = []
         """Keys whose unchanged values are neither here nor in the table."""
         self._key: Callable[[Row], Key] | None = (
@@ -41,7 +43,33 @@ class TableChanges:
         )
 
     def __bool__(self) -> bool:
-        return bool(self.net or self.bag or self.truncated)
+        return bool(self.net or self.added or self.bag or self.truncated)
+
+    def __len__(self) -> int:
+        return len(self.net) + len(self.added) + len(self.bag)
+
+    def add_rows(self, rows: Sequence[Row]) -> None:
+        """Folds whole rows in, each of which replaces the one with its key."""
+        if self._key is not None:
+            self.net.update(zip(map(self._key, rows), rows, strict=True))
+        elif self.bag:
+            self.bag.extend((row, 1) for row in rows)
+        else:
+            self.added.extend(rows)
+
+    def gone(self) -> list[Key]:
+        """The keys whose rows are no more."""
+        return [key for key, row in self.net.items() if row is None] if self._has_gone else []
+
+    def here(self) -> Iterable[Row]:
+        """The rows that are, of a table with a key."""
+        values = self.net.values()
+        return [row for row in values if row is not None] if self._has_gone else cast("Iterable[Row]", values)
+
+    def remove(self, keys: Iterable[Key]) -> None:
+        """The rows of these keys are no more."""
+        self._has_gone = True
+        self.net.update(dict.fromkeys(keys))
 
     def add(
         self, operation: str, before: Row | None, after: Row | None, stored: Callable[[Key], Row | None]
@@ -52,6 +80,7 @@ class TableChanges:
             self._add_to_bag(operation, before, after)
         elif operation == "d":
             if before is not None:
+                self._has_gone = True
                 self.net[key_of(before)] = None
         elif operation == "t":
             self.net.clear()
@@ -60,6 +89,7 @@ class TableChanges:
             key = old_key = key_of(after)
             if before is not None and (old_key := key_of(before)) != key:
                 previous = self.net.get(old_key) if UNCHANGED in after else None
+                self._has_gone = True
                 self.net[old_key] = None
             else:
                 previous = self.net.get(key)
@@ -76,13 +106,16 @@ class TableChanges:
 
     def _add_to_bag(self, operation: str, before: Row | None, after: Row | None) -> None:
         if operation == "t":
+            self.added.clear()
             self.bag.clear()
             self.truncated = True
             return
         if before is not None:
+            self.bag.extend((row, 1) for row in self.added)
+            self.added = []
             self.bag.append((before, -1))
         if after is not None:
-            self.bag.append((after, 1))
+            self.add_rows((after,))
 
 
 class Mirror:
@@ -105,11 +138,12 @@ class Mirror:
         if changes.truncated:
             execute(self.statements.all_rows)
         if not self.schema.key:
+            many(self.statements.add_row, changes.added)
             many(self.statements.add_delta, ((*row, weight) for row, weight in changes.bag))
             return
-        gone = [key for key, row in changes.net.items() if row is None]
+        gone = changes.gone()
         if len(gone) < len(changes.net):
-            many(self.statements.add_delta, ((*row, 1) for row in changes.net.values() if row is not None))
+            many(self.statements.add_row, changes.here())
             if not changes.truncated:
                 execute(self.statements.old_rows)
         if gone and not changes.truncated:
@@ -121,19 +155,23 @@ class Mirror:
         if changes.truncated:
             self._connection.execute(f"DELETE FROM main.{quote(self.schema.name)}")
         if not self.schema.key:
+            if is_filled and not changes.bag:
+                self._connection.execute(self.statements.upsert_delta, (tick,))
+                return
+            many(self.statements.upsert, ((*row, tick) for row in changes.added))
             for row, weight in changes.bag:
                 if weight > 0:
                     self._connection.execute(self.statements.upsert, (*row, tick))
                 else:
                     self._connection.execute(self.statements.delete, tuple(row))
             return
-        gone = [key for key, row in changes.net.items() if row is None]
+        gone = changes.gone()
         if gone and not changes.truncated:
             many(self.statements.delete, map(self._parameters, gone))
         if is_filled:
             self._connection.execute(self.statements.upsert_delta, (tick,))
         else:
-            many(self.statements.upsert, ((*row, tick) for row in changes.net.values() if row is not None))
+            many(self.statements.upsert, ((*row, tick) for row in changes.here()))
 
     def mark_seen(self, keys: Iterable[Key]) -> None:
         """Remembers that these keys exist in the source, while the table is loaded again."""

@@ -60,9 +60,8 @@ class View:
         }
         self._finish = self._procedure("finish", program.finish)
         why = "apply the view's changes to its table"
-        self._apply = self._procedure(
-            "apply", (Step(statements.apply_deletes, why), Step(statements.apply_inserts, why))
-        )
+        texts = statements.apply(has_declared_key=program.has_declared_key)
+        self._apply = self._procedure("apply", [Step(text, why) for text in texts])
         self._clear = self._procedure(
             "clear", (*(Step(text, "clear the delta") for text in statements.clear), *program.clear)
         )
