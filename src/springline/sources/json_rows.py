@@ -11,7 +11,7 @@ import itertools
 import json
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, cast
@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, Literal, cast
 import msgspec
 import numpy as np
 
-from springline.core.change import Entry, rows_entry
+from springline.core.change import Entry, rows_entry, single_rows
 from springline.core.schema import Column, TableSchema
 from springline.core.types import SqlType, Stored, parse_type, store
 from springline.errors import ConfigurationError
@@ -231,12 +231,21 @@ class _Quick:
             values if convert is None else convert(values)
             for values, convert in ((list(map(get, objects)), convert) for get, convert in self._columns)
         ]
-        if any(None in columns[index] for index in self._required):
-            raise _NotExact
         rows = list(zip(*columns, strict=True))
-        if self._operation is None:
-            return [rows_entry(self.schema.name, rows)]
-        return self._by_operation(objects, rows)
+        entries = (
+            [rows_entry(self.schema.name, rows)]
+            if self._operation is None
+            else self._by_operation(objects, rows)
+        )
+        if any(None in columns[index] for index in self._required):
+            self._require(entries)
+        return entries
+
+    def _require(self, entries: Iterable[Entry]) -> None:
+        """A row that comes has every value that it must have."""
+        for _, _, _, row in single_rows(entries):
+            if row is not None and any(row[index] is None for index in self._required):
+                raise _NotExact
 
     def _by_operation(self, objects: Sequence[Any], rows: list[tuple[Stored, ...]]) -> list[Entry]:
         """Neighbouring upserts become one entry; the order of all is kept."""
@@ -344,7 +353,7 @@ def _operation(given: object) -> str | None:
 
 
 def _entry(operation: str, table: str, row: list[Stored]) -> Entry:
-    return ("d", table, row, None) if operation == "d" else ("u", table, None, row)
+    return ("d", table, row, None) if operation == "d" else ("r", table, None, row)
 
 
 def _union(kinds: Sequence[Any]) -> Any:
