@@ -164,7 +164,8 @@ def add_units(where: Text, node: Tree, unit: str, amount: Typed, operand: Typed)
         return derived(f"({operand.sql} + {amount.sql} * {size // DAY_US})", DATE, [amount, operand])
     instant(where, node, operand)
     moved = f"({operand.sql} + {amount.sql} * {size})"
-    text = f"CASE WHEN {moved} BETWEEN -{10**18} AND {10**18} THEN {moved} ELSE {operand.sql} END"
+    finite = f"CASE WHEN {moved} BETWEEN -{10**18} AND {10**18} THEN {moved}"
+    text = f"{finite} WHEN {amount.sql} IS NOT NULL THEN {operand.sql} END"
     return derived(text, operand.type, [amount, operand])
 
 
