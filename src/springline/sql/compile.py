@@ -20,6 +20,7 @@ from springline.sql.rows import Index, names_of
 from springline.sql.sessions import maintain_sessions
 from springline.sql.shapes import Full, Node, Outer, Plan, Project, Sessions
 from springline.sql.typed import quote
+from springline.sql.windows_close import follow_watermarks
 
 
 def compile_view(
@@ -42,7 +43,12 @@ def compile_view(
     if name in plan.inputs:
         raise SqlError(f"View {name!r} reads itself.", hint="Give the view another name.", statement=text)
     batch, _ = Translator(where, relations, ad_hoc=False).query(query, None, CommonTables())
-    return replace(_assemble(name, text, plan, batch), has_declared_key=key is not None)
+    made = replace(_assemble(name, text, plan, batch), has_declared_key=key is not None)
+    timed = [one for one in plan.inputs if relations[one].event_time is not None]
+    if not timed or not (made.close or made.schema.event_time):
+        return made
+    follow, forget = follow_watermarks(name, timed)
+    return replace(made, state=(*made.state, follow), drop=(*made.drop, forget))
 
 
 def _parts(node: Node, *, is_view: bool, view: str) -> Parts:

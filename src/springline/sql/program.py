@@ -58,7 +58,7 @@ class ViewProgram:
     after the tick. ``drop`` removes the state. ``batch`` is one SELECT that computes the whole view from the current
     tables, columns in schema order: the oracle of the law. ``close``: run instead of ``finish``, once at the end of a tick that moved
     the view's watermark (``main._watermarks``), for views with windows that close; for those ``batch`` counts late rows too.
-    ``sides``: tables of late rows, kept like relations; ``finish`` and ``close`` leave new rows in ``temp."d:side"``.
+    ``sides``: tables of late rows, part of the state, that can be read; the rows that a tick adds are left in ``temp."d:side"``.
     """
 
     name: str

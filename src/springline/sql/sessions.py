@@ -195,7 +195,7 @@ class _Sessions:
             )
         )
         self.parts.finish.append(Step(f"DELETE FROM {self.made} WHERE {late}", "which change nothing"))
-        self.parts.finish.append(keep_late(self.parts, self.late, self.view, self.shape.columns))
+        self.parts.finish.extend(keep_late(self.parts, self.late, self.view, self.shape.columns))
 
     def _forget(self, closing: Closing) -> None:
         self._index("e:", ("window_end",), "finds sessions that close")

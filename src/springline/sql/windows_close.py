@@ -11,8 +11,10 @@ between the two appear, and what is over is forgotten; an index on the windows' 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from springline.core.schema import Column, EventTime, TableSchema
 from springline.core.types import BIGINT, BOOLEAN, TIMESTAMP_LTZ
@@ -23,6 +25,9 @@ from springline.sql.shapes import Closing, Columns
 from springline.sql.typed import Typed, literal_text, quote
 from springline.sql.windows import MILLISECOND_US
 from springline.sql.windows_plan import LATE_COLUMNS
+
+NEVER: Final = -(2**62)
+"""The watermark of what has shown no event yet."""
 
 
 def watermark(view: str, column: str) -> str:
@@ -66,22 +71,40 @@ def late_schema(name: str, columns: Columns) -> TableSchema:
 
 
 def late_table(parts: Parts, node: str, side: str, columns: Columns) -> str:
-    """Declares the side table; the scratch table in which late changes are collected. ``keep_late`` moves them on."""
-    parts.side = late_schema(side, columns)
+    """Makes the side table; the scratch table in which late changes are collected. ``keep_late`` moves them on."""
+    schema = parts.side = late_schema(side, columns)
+    number, *others = (f"{quote(one.name)} {one.type.sqlite}" for one in schema.columns)
+    definition = f"({number} PRIMARY KEY, {', '.join(others)}, _tick INTEGER NOT NULL) STRICT"
+    parts.persistent(side, definition, "late rows")
+    told = f"{literal_text(side)}, {literal_text(json.dumps(schema.to_json()))}"
+    parts.state.append(Step(f"INSERT OR REPLACE INTO main._late VALUES ({told})", "late rows can be read"))
+    parts.drop.append(Step(f"DELETE FROM main._late WHERE relation = {literal_text(side)}", "and no longer"))
+    parts.temporary("d:" + side, [*names_list(schema), "_w"], "new late rows")
     return parts.temporary("l:" + node, [*(quote(name) for name, _ in columns), "_w"], "late changes")
 
 
-def keep_late(parts: Parts, collected: str, view: str, columns: Columns) -> Step:
+def names_list(schema: TableSchema) -> list[str]:
+    return [quote(name) for name in schema.names]
+
+
+def keep_late(parts: Parts, collected: str, view: str, columns: Columns) -> list[Step]:
     """The net of the late changes, as rows of the side table."""
     assert parts.side is not None
+    side = parts.side.name
     names = names_of(name for name, _ in columns)
-    numbered = f"(SELECT ifnull(max({LATE_COLUMNS[0]}), 0) FROM {table(parts.side.name)})"
-    return Step(
-        f"INSERT INTO {delta(parts.side.name)} SELECT {numbered} + row_number() OVER (ORDER BY {names}), _w, "
-        f"{watermark(view, 'before')}, {names}, 1 FROM (SELECT {names}, sum(_w) AS _w FROM {collected} "
-        f"GROUP BY {names} HAVING sum(_w) <> 0)",
-        "keep what was late",
-    )
+    numbered = f"(SELECT ifnull(max({LATE_COLUMNS[0]}), 0) FROM {table(side)})"
+    return [
+        Step(
+            f"INSERT INTO {delta(side)} SELECT {numbered} + row_number() OVER (ORDER BY {names}), _w, "
+            f"{watermark(view, 'before')}, {names}, 1 FROM (SELECT {names}, sum(_w) AS _w FROM {collected} "
+            f"GROUP BY {names} HAVING sum(_w) <> 0)",
+            "what is late, for good",
+        ),
+        Step(
+            f"INSERT INTO {table(side)} SELECT {names_of(parts.side.names)}, :tick FROM {delta(side)}",
+            "keep what is late",
+        ),
+    ]
 
 
 def collect_late(parts: Parts, branches: Sequence[Rows], closing: Closing, *, node: str, view: str) -> None:
@@ -99,7 +122,7 @@ def collect_late(parts: Parts, branches: Sequence[Rows], closing: Closing, *, no
                         f"changes of {relation} that are late",
                     ),
                 )
-    parts.finish.append(keep_late(parts, collected, view, closing.late))
+    parts.finish.extend(keep_late(parts, collected, view, closing.late))
 
 
 def ends_index(state: str, closing: Closing) -> Step:
@@ -142,4 +165,25 @@ def closing_level(closing: Closing) -> OperatorLevel:
         "WINDOWS",
         "delta",
         f"close when the watermark passes their end{until}; one index look-up for those that do",
+    )
+
+
+def follow_watermarks(view: str, inputs: Sequence[str]) -> tuple[Step, Step]:
+    """Makes the view's watermark, and removes it: the smallest of the tables that it reads, itself or through views."""
+    listed = ", ".join(map(literal_text, inputs))
+    bases = (
+        "SELECT DISTINCT b.value FROM main._watermarks AS i, json_each(ifnull(i.bases, json_array(i.relation))) AS b "
+        f"WHERE i.relation IN ({listed})"
+    )
+    reached = (
+        f"(SELECT ifnull(min(now), {NEVER}) FROM main._watermarks WHERE relation IN ({bases}) AND NOT idle)"
+    )
+    name = literal_text(view)
+    return (
+        Step(
+            f"INSERT OR REPLACE INTO main._watermarks(relation, before, now, bases) SELECT {name}, {reached}, {reached}, "
+            f"json_group_array(value) FROM ({bases})",
+            "the view's watermark",
+        ),
+        Step(f"DELETE FROM main._watermarks WHERE relation = {name}", "drop the view's watermark"),
     )

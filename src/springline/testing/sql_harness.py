@@ -13,9 +13,10 @@ import apsw
 from springline.core.schema import TableSchema
 from springline.core.types import Stored, load, store
 from springline.runtime.embedded.tables import RelationStatements, create_relation, create_scratch, quote
+from springline.runtime.embedded.watermarks import WATERMARKS_DDL, Watermarks
 from springline.sql.compile import compile_view
 from springline.sql.functions import ErrorHook, register_functions
-from springline.sql.program import Step, ViewProgram
+from springline.sql.program import Step, ViewProgram, WindowMode
 from springline.sql.query import compile_query
 
 Row = tuple[Stored, ...]
@@ -30,12 +31,16 @@ class SqlHarness:
         self.connection = apsw.Connection(":memory:", statementcachesize=600)
         self.errors: list[str] = []
         register_functions(self.connection, on_error=on_error or self.errors.append)
+        self.connection.execute(WATERMARKS_DDL)
         self.schemas: dict[str, TableSchema] = {}
         self.views: dict[str, ViewProgram] = {}
         self.tick_number = 0
         self._statements: dict[str, RelationStatements] = {}
         for schema in tables:
             self._create(schema)
+        event_times = {one.name: one.event_time for one in self.schemas.values() if one.event_time}
+        self.watermarks = Watermarks(self.connection)
+        self.watermarks.declare(event_times, self.schemas)
 
     def _create(self, schema: TableSchema) -> None:
         for statement in [*create_relation(schema), *create_scratch(schema)]:
@@ -43,9 +48,11 @@ class SqlHarness:
         self.schemas[schema.name] = schema
         self._statements[schema.name] = RelationStatements.of(schema)
 
-    def add_view(self, name: str, text: str, *, key: Sequence[str] | None = None) -> ViewProgram:
+    def add_view(
+        self, name: str, text: str, *, key: Sequence[str] | None = None, windows: WindowMode = "closing"
+    ) -> ViewProgram:
         """Compiles a view and fills it from the current rows."""
-        program = compile_view(name, text, self.schemas, key=key)
+        program = compile_view(name, text, self.schemas, key=key, windows=windows)
         self._create(program.schema)
         self.views[name] = program
         self._run(program.state)
@@ -56,8 +63,9 @@ class SqlHarness:
         self._clear(name)
         return program
 
-    def tick(self, changes: Changes) -> dict[str, list[tuple[Row, int]]]:
-        """One tick: applies the changes and maintains all views. What changed in each relation: rows with -1 and +1."""
+    def tick(self, changes: Changes, *, committed_at_us: int = 0) -> dict[str, list[tuple[Row, int]]]:
+        """One tick: applies the changes and maintains all views. What changed in each relation: rows with -1 and +1; of the tables
+        of late rows, what was added. ``committed_at_us``: when the sources committed it, for tables that may be idle."""
         self.tick_number += 1
         done: dict[str, list[tuple[Row, int]]] = {}
         active: set[str] = set()
@@ -76,11 +84,16 @@ class SqlHarness:
                         (*row, 1 if weight > 0 else -1),
                     )
             if rows:
+                if name in self.watermarks:
+                    self.watermarks.observe(name, committed_at_us)
                 done[name] = self._turn(name, active)
                 self._apply_table(schema, rows)
+        moved = self.watermarks.advance(committed_at_us)
         for name, program in self.views.items():
-            if name in active:
-                self._run(program.finish)
+            closes = name in moved and bool(program.close)
+            if name in active or closes:
+                self._run(program.close if closes else program.finish)
+                done |= {side.name: found for side in program.sides if (found := self._late(side))}
                 if found := self._delta(name):
                     done[name] = self._turn(name, active)
                     assert done[name] == found
@@ -89,11 +102,18 @@ class SqlHarness:
             self._clear(name)
             if name in self.views:
                 self._run(self.views[name].clear)
+        self.watermarks.settle()
         return done
+
+    @property
+    def readable(self) -> dict[str, TableSchema]:
+        """The schemas of everything that a query can read: also tables of late rows."""
+        sides = {side.name: side for program in self.views.values() for side in program.sides}
+        return {**self.schemas, **sides}
 
     def rows(self, name: str) -> list[Row]:
         """The rows that the relation holds, stored forms."""
-        columns = ", ".join(quote(column) for column in self.schemas[name].names)
+        columns = ", ".join(quote(column) for column in self.readable[name].names)
         return self.connection.execute(f"SELECT {columns} FROM main.{quote(name)}").fetchall()
 
     def batch(self, name: str) -> list[Row]:
@@ -102,7 +122,7 @@ class SqlHarness:
 
     def query(self, text: str, parameters: Mapping[str, object] | None = None) -> list[tuple[object, ...]]:
         """An ad-hoc query's rows as Python values."""
-        program = compile_query(text, self.schemas, parameters=parameters)
+        program = compile_query(text, self.readable, parameters=parameters)
         found = (
             self.connection.execute(program.sql, dict(parameters))
             if parameters
@@ -130,6 +150,11 @@ class SqlHarness:
                 active.add(view)
                 self._run(program.on_input[name])
         return self._delta(name)
+
+    def _late(self, side: TableSchema) -> list[tuple[Row, int]]:
+        names = ", ".join(quote(column) for column in side.names)
+        rows = self.connection.execute(f"SELECT {names}, _w FROM temp.{quote('d:' + side.name)}").fetchall()
+        return [(row[:-1], row[-1]) for row in rows]
 
     def _delta(self, name: str) -> list[tuple[Row, int]]:
         rows = self.connection.execute(self._statements[name].read_delta).fetchall()
