@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from bench.settings import Settings
 
-SUITE = ("w1", "curve", "w2", "w3", "w6")
+SUITE = ("w1", "curve", "w2", "w3", "w6", "nexmark")
 ALONE = ("cdc", "postgres_decode")
 """Parts that print their own figures."""
 
@@ -35,7 +35,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run_suite(names: Sequence[str]) -> None:
-    from bench import results, suite
+    from bench import results, suite, targets
+    from bench.nexmark.run import measure
 
     settings = Settings.load()
     run = suite.begin(settings)
@@ -43,10 +44,14 @@ def run_suite(names: Sequence[str]) -> None:
         print(f"== {name}", flush=True)
         if name == "curve":
             run.measure_curve()
+        elif name == "nexmark":
+            measure(run)
         else:
             run.measure(name)
         # After every part, so that an interrupted run leaves what it found.
         results.write(settings.results, run.results, run.lines)
+    run.say(*targets.judged(run.results))
+    results.write(settings.results, run.results, run.lines)
 
 
 if __name__ == "__main__":

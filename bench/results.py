@@ -60,7 +60,7 @@ HEADS = {
     "state_mb": "state MB",
 }
 
-SMALLER_IS_BETTER = frozenset({"p50_ms", "p99_ms"})
+SMALLER_IS_BETTER = frozenset({"p50_ms", "p99_ms", "peak_mb"})
 
 
 def medians(runs: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -83,22 +83,28 @@ def ratio(ours: Row | None, row: Row, metric: str) -> str:
     return f"{times:.2f} ×"
 
 
-def table(rows: Sequence[Row], metrics: Sequence[str], main: str) -> list[str]:
-    """A workload's table in Markdown; the last column but one says how ours compares by ``main``."""
+def table(rows: Sequence[Row], metrics: Sequence[str], main: str | None) -> list[str]:
+    """A workload's table in Markdown. Where ``main`` names a metric, two columns say how many times better ours is by it, and how many
+    times the memory of ours each other system takes."""
     ours = next((row for row in rows if row.system == OURS and row.figures), None)
-    head = ["system", "kind", *(HEADS[name] for name in metrics), f"{OURS} is", ""]
-    lines = [_line(head), _line(["---", "---", *["---:"] * (len(metrics) + 1), "---"])]
+    compared = [] if main is None else [main, "peak_mb"]
+    titles = [f"{OURS} is better by", "memory of ours"][: len(compared)]
+    lines = [
+        line(["system", "kind", *(HEADS[name] for name in metrics), *titles, ""]),
+        line(["---", "---", *["---:"] * (len(metrics) + len(titles)), "---"]),
+    ]
     for row in rows:
-        values = [_number(row.figures.get(name)) for name in metrics]
-        lines.append(_line([row.system, row.kind, *values, ratio(ours, row, main), row.note]))
+        values = [as_number(row.figures.get(name)) for name in metrics]
+        ratios = [ratio(ours, row, name) for name in compared]
+        lines.append(line([row.system, row.kind, *values, *ratios, row.note]))
     return lines
 
 
-def _line(cells: Iterable[str]) -> str:
+def line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _number(value: float | None) -> str:
+def as_number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if value >= 1_000 else f"{value:.0f}" if value >= 100 else f"{value:.2f}"
@@ -118,7 +124,7 @@ def machine() -> str:
 
 
 def write(folder: Path, results: Sequence[Result], lines: Sequence[str]) -> None:
-    """Writes ``latest.json`` and ``latest.md``. Figures of workloads that this run did not measure are kept from the file as it was."""
+    """Writes ``latest.json`` and ``latest.md``: what this run found, and nothing of an older one."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "latest.json").write_text(
         json.dumps([asdict(one) for one in results], indent=1, ensure_ascii=False) + "\n"

@@ -172,7 +172,7 @@ class Suite:
             "",
             "Ticks of 1,000 changes; state on disk.",
             "",
-            *table(rows, CURVE, "events_per_s"),
+            *table(rows, CURVE, None),
         )
 
     # -- one system ------------------------------------------------------------------------------------------------

@@ -42,9 +42,10 @@ class Job:
 
 
 def write_rows(job: Job, rows: Iterable[Iterable[object]]) -> None:
+    """Writes the result for the check; what JSON has no form for (times, decimals), as text."""
     with Path(job.rows).open("w") as file:
         for row in rows:
-            file.write(json.dumps(list(row)) + "\n")
+            file.write(json.dumps(list(row), default=str) + "\n")
 
 
 def report(**figures: float | str | None) -> None:

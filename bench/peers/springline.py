@@ -7,20 +7,24 @@ starts before the application is declared and stops when a snapshot that covers 
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+from springline.sources.json_rows import JsonTable
+
+from bench.nexmark.queries import QUERIES, SIDE, SOURCE, TABLES
 from bench.peers.common import Job, report, report_latencies, start_feeder, write_rows
 from bench.workloads import CATEGORY, NEAR
 from springline.app import App, Running
+from springline.core.types import load
 from springline.errors import SqlError
 from springline.runtime.embedded import loop
 from springline.settings import Settings
 from springline.sources import jsonl
-from springline.sources.json_rows import JsonTable
 
 DEADLINE_MS = 3_600_000.0
 CURVE_TICK = 1_000
@@ -75,6 +79,16 @@ def application(job: Job) -> App:
             tables = {"persons": PERSONS, "auctions": AUCTIONS}
             app.jsonl("market", job.input("events.jsonl"), tables=tables, table_field="t")
             app.view("answer", SALES)
+        case "nexmark":
+            query = QUERIES[job.variant]
+            assert query.sql is not None
+            read = {
+                name: one for name, one in TABLES.items() if re.search(rf"\b{SOURCE}\.{name}\b", query.sql)
+            }
+            app.jsonl(SOURCE, job.input("events.jsonl"), tables=read, table_field="type")
+            if "side.side" in query.sql:
+                app.jsonl("side", job.input("side.jsonl"), tables={"side": SIDE})
+            app.view("answer", query.sql, key=query.key)
         case _:
             app.jsonl("shop", job.scratch("followed.jsonl"), tables={"orders": ORDERS}, operation_field="op")
             app.view("answer", FRESH)
@@ -89,11 +103,14 @@ def wait_for_all(running: Running) -> None:
 
 def rows_of(running: Running, job: Job) -> Iterator[tuple[object, ...]]:
     with running.runtime.read() as snapshot:
-        found = snapshot.query("SELECT * FROM answer").rows
-    for row in found:
+        found = snapshot.query("SELECT * FROM answer")
+    types = [kind for _, kind in found.columns]
+    for row in found.rows:
         match job.workload:
             case "w2":
                 yield int(str(row[0])) // 1_000, *row[2:]
+            case "nexmark":
+                yield tuple(load(value, kind) for value, kind in zip(row, types, strict=True))
             case "w6":
                 yield row[:3]
             case _:

@@ -1,0 +1,1 @@
+"""Nexmark: a generator of its events, its queries in Flink SQL, and the right answers."""
