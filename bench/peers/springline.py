@@ -14,8 +14,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from springline.sources.json_rows import JsonTable
-
 from bench.nexmark.queries import QUERIES, SIDE, SOURCE, TABLES
 from bench.peers.common import Job, report, report_latencies, start_feeder, write_rows
 from bench.workloads import CATEGORY, NEAR
@@ -25,6 +23,7 @@ from springline.errors import SqlError
 from springline.runtime.embedded import loop
 from springline.settings import Settings
 from springline.sources import jsonl
+from springline.sources.json_rows import JsonTable
 
 DEADLINE_MS = 3_600_000.0
 CURVE_TICK = 1_000

@@ -7,15 +7,15 @@ from itertools import accumulate, islice
 from pathlib import Path
 
 import pytest
-from springline.core.change import Entry, single_rows
-from springline.sources.json_rows import JsonRows, schema_of
-from springline.testing.sql_harness import Row, SqlHarness
 
 from bench.nexmark.answers import ANSWERS, Streams
 from bench.nexmark.generator import SIDE_KEYS, Configuration, value_of, write
 from bench.nexmark.queries import QUERIES, SIDE, SOURCE, TABLES
+from springline.core.change import Entry, single_rows
 from springline.errors import SqlError
+from springline.sources.json_rows import JsonRows, schema_of
 from springline.sql.compile import compile_view
+from springline.testing.sql_harness import Row, SqlHarness
 
 EVENTS = 2_000
 EVENTS_PER_SECOND = 40
