@@ -110,11 +110,14 @@ def to_build(programs: Mapping[str, ViewProgram], is_current: Callable[[ViewProg
     return found
 
 
-def components(programs: Mapping[str, ViewProgram], names: Sequence[str]) -> list[list[str]]:
-    """Groups of these views that read one another; they have to change in the same tick. Names stay in order."""
+def components(
+    programs: Mapping[str, ViewProgram], names: Sequence[str], read_now: Mapping[str, Sequence[str]]
+) -> list[list[str]]:
+    """Groups of these views that read one another; they have to change in the same tick. Names stay in order. ``read_now``: what the
+    present versions read."""
     group_of = {name: {name} for name in names}
     for name in names:
-        for read in programs[name].inputs:
+        for read in (*programs[name].inputs, *read_now.get(name, ())):
             if read in group_of and group_of[read] is not group_of[name]:
                 joined = group_of[read] | group_of[name]
                 for member in joined:

@@ -35,10 +35,13 @@ class ViewFailed(SpringlineError):
 
 
 class View:
-    """Maintains one view. ``mirror`` is the view's own table."""
+    """Maintains one view. ``mirror`` is the view's own table; ``shown`` its name in errors, where that is another one."""
 
-    def __init__(self, connection: apsw.Connection, program: ViewProgram) -> None:
+    def __init__(
+        self, connection: apsw.Connection, program: ViewProgram, *, shown: str | None = None
+    ) -> None:
         self.name = program.name
+        self._shown = shown or program.name
         self.program = program
         self.mirror = Mirror(connection, program.schema)
         self._connection = connection
@@ -79,7 +82,7 @@ class View:
             for step in self.program.backfill:
                 run_step(self._connection, step, tick)
         except StepFailed as failure:
-            raise ViewFailed(self.name, failure.error, failure.step.why) from failure
+            raise ViewFailed(self._shown, failure.error, failure.step.why) from failure
         self.apply(tick)
         self.clear()
 
@@ -107,7 +110,7 @@ class View:
         try:
             procedure.run(tick)
         except StepFailed as failure:
-            raise ViewFailed(self.name, failure.error, failure.step.why) from failure
+            raise ViewFailed(self._shown, failure.error, failure.step.why) from failure
 
     def _run_texts(self, statements: Iterable[str]) -> None:
         for statement in statements:
