@@ -1,8 +1,9 @@
 # Everything here works from a bare checkout: Python 3.11 or newer, make, and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo demo-check test crash bench lint format lock clean
+.PHONY: help install install-dev demo demo-check test law crash bench lint format lock clean
 
 KILLS ?= 50
+EXAMPLES ?=
 ONLY ?=
 TESTS ?= tests
 
@@ -26,6 +27,9 @@ demo-check: install ## Prove the demo without a browser: no answer is stale or w
 test: install-dev ## Run all tests (TESTS=tests/unit for some of them)
 	@tools/install-browser.sh || true
 	@.venv/bin/python -m pytest $(TESTS)
+
+law: install-dev ## Random queries over random changes, against SQLite and DuckDB; EXAMPLES=N for each of its tests
+	@SPRINGLINE_LAW_EXAMPLES=$(EXAMPLES) .venv/bin/python -m pytest tests/law --timeout=0
 
 crash: install-dev ## Kill the real process KILLS times and count what was lost or doubled
 	@.venv/bin/python -m tests.crash.run --kills $(KILLS)

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from springline.core.schema import Column, TableSchema
 from springline.core.types import BIGINT, DOUBLE, INT, STRING, SqlType, decimal
 from springline.testing.sql_harness import SqlHarness
+from tests.law.cases import Change, Changelog, law
 from tests.law.check import net
-from tests.law.generate import PRICE, VALUES, Row, changes, law
+from tests.law.choices import Drawn
+from tests.law.domains import NASTY, PRICE
 
 LEFT = TableSchema(
     "s.l",
@@ -41,7 +43,7 @@ AGGREGATES = """
 
 
 @st.composite
-def changelogs(draw: Callable[..., object]) -> list[tuple[str, Row | None, Row | None]]:
+def changelogs(draw: Callable[..., object]) -> list[Change]:
     renamed = [
         TableSchema(
             one.name,
@@ -53,12 +55,11 @@ def changelogs(draw: Callable[..., object]) -> list[tuple[str, Row | None, Row |
         )
         for one in (LEFT, RIGHT)
     ]
-    return changes(draw, renamed, draw(st.integers(1, 30)))
+    choices = Drawn(draw)
+    return Changelog(choices, renamed, peer=False).steps(1 + choices.below(30))
 
 
-def _run(
-    changelog: list[tuple[str, Row | None, Row | None]], text: str, size: int
-) -> tuple[SqlHarness, list[tuple[object, ...]]]:
+def _run(changelog: list[Change], text: str, size: int) -> tuple[SqlHarness, list[tuple[object, ...]]]:
     harness = SqlHarness([LEFT, RIGHT])
     harness.add_view("v", text)
     for start in range(0, len(changelog), size):
@@ -130,9 +131,7 @@ def _aggregates(rows: list[dict[str, object]], g: object) -> tuple[object, ...]:
 
 @law(150)
 @given(changelogs(), st.integers(1, 5))
-def test_aggregates_are_those_of_python(
-    changelog: list[tuple[str, Row | None, Row | None]], size: int
-) -> None:
+def test_aggregates_are_those_of_python(changelog: list[Change], size: int) -> None:
     harness, maintained = _run(changelog, AGGREGATES, size)
     rows = [dict(zip(LEFT.names, harness.load("s.l", row), strict=True)) for row in harness.rows("s.l")]
     groups = {row["g"] for row in rows}
@@ -151,7 +150,7 @@ JOINS: dict[str, Callable[[tuple[object, ...], tuple[object, ...]], bool]] = {
 @law(150)
 @given(changelogs(), st.integers(1, 5), st.sampled_from(sorted(JOINS)), st.booleans(), st.booleans())
 def test_joins_are_those_of_nested_loops(
-    changelog: list[tuple[str, Row | None, Row | None]],
+    changelog: list[Change],
     size: int,
     condition: str,
     outer: bool,
@@ -176,9 +175,7 @@ def test_joins_are_those_of_nested_loops(
 
 @law(100)
 @given(changelogs(), st.integers(1, 5))
-def test_groups_over_a_left_join_are_those_of_nested_loops(
-    changelog: list[tuple[str, Row | None, Row | None]], size: int
-) -> None:
+def test_groups_over_a_left_join_are_those_of_nested_loops(changelog: list[Change], size: int) -> None:
     harness, maintained = _run(
         changelog,
         "SELECT r.id, COUNT(l.id) AS n, SUM(l.x) AS s, MAX(l.d) AS m FROM r LEFT JOIN l ON l.j = r.j GROUP BY r.id",
@@ -197,7 +194,7 @@ def test_groups_over_a_left_join_are_those_of_nested_loops(
 
 def test_the_domains_are_of_their_types() -> None:
     """A value outside its type would make the law pass for nothing."""
-    for kind, values in VALUES.items():
+    for kind, values in NASTY.items():
         harness = SqlHarness([TableSchema("s.t", (Column("id", INT, False), Column("v", kind)), ("id",))])
         harness.tick({"s.t": [((index, value), 1) for index, value in enumerate(values)]})
         assert [row[1] for row in harness.rows("s.t")] == values
