@@ -16,6 +16,7 @@ from springline.assistant.receipts import RECEIPTS, Receipt
 from springline.context.definition import ContextDefinition, Passages, Rows
 from springline.context.knowledge import KnowledgeDefinition
 from springline.core.clock import SystemClock
+from springline.core.schema import EventTime
 from springline.errors import ConfigurationError, NotFound
 from springline.inference.base import ChatModel, Embedder
 from springline.inference.retrying import RetryingChatModel, RetryPolicy
@@ -67,6 +68,7 @@ class App:
         self.sources: dict[str, Source] = {}
         self._folders: set[str] = set()
         self.views: list[ViewDefinition] = []
+        self.event_times: dict[str, EventTime] = {}
         self.knowledge_bases: list[tuple[KnowledgeDefinition, Embedder | EmbedderChoice | None]] = []
         self.context: ContextDefinition | None = None
         self.organisation = name
@@ -110,9 +112,49 @@ class App:
         """
         return self.source(JsonLinesSource(name, path, tables=tables, **options))
 
-    def view(self, name: str, sql: str, *, key: Sequence[str] | None = None) -> None:
-        """A view, kept equal to its SELECT. ``key`` is needed only where it cannot be inferred."""
-        self.views.append(ViewDefinition(name, sql, None if key is None else tuple(key)))
+    def view(
+        self,
+        name: str,
+        sql: str,
+        *,
+        key: Sequence[str] | None = None,
+        windows: Literal["closing", "live"] = "closing",
+    ) -> None:
+        """A view, kept equal to its SELECT. ``key`` is needed only where it cannot be inferred.
+
+        ``windows="live"``: windows over event time follow every change for ever, instead of appearing once the watermark has
+        passed their end.
+        """
+        self.views.append(ViewDefinition(name, sql, None if key is None else tuple(key), windows))
+
+    def event_time(
+        self,
+        table: str,
+        column: str,
+        *,
+        delay_s: float = 0.0,
+        lateness_s: float = 0.0,
+        idle_after_s: float | None = None,
+    ) -> None:
+        """Declares which column of a table says when a row's event happened: ``WATERMARK FOR column AS column - delay`` in Flink.
+
+        The table's watermark is the largest event time seen minus ``delay_s``. Windows over it appear when the watermark passes their
+        end, and take changes for ``lateness_s`` more. A table without changes for ``idle_after_s`` while other sources go on holds
+        nobody up. ``table`` is the full name, ``source.table``.
+        """
+        if table in self.event_times:
+            raise ConfigurationError(
+                f"Two event times are declared for {table!r}.", hint="A table has one column of event time."
+            )
+        seconds = (delay_s, lateness_s, 0.0 if idle_after_s is None else idle_after_s)
+        if min(seconds) < 0:
+            raise ConfigurationError(
+                f"The event time of {table!r} has a negative duration.", hint="Durations are seconds from 0 on."
+            )
+        idle_after_us = None if idle_after_s is None else round(idle_after_s * 1e6)
+        self.event_times[table] = EventTime(
+            column, round(delay_s * 1e6), round(lateness_s * 1e6), idle_after_us
+        )
 
     def knowledge(
         self,
@@ -165,6 +207,7 @@ class App:
             tuple(self.views),
             tuple((one, self._embedder(choice, shared)) for one, choice in self.knowledge_bases),
             (RECEIPTS,),
+            dict(self.event_times),
         )
 
     def start(self, *, data: Path | str | None = None, options: Options | None = None) -> Running:

@@ -13,7 +13,7 @@ from springline.sql.program import QueryProgram, ViewProgram
 
 
 def _compile_view(definition: ViewDefinition, schemas: Mapping[str, TableSchema]) -> ViewProgram:
-    return compile_view(definition.name, definition.text, schemas, key=definition.key)
+    return compile_view(definition.name, definition.text, schemas, key=definition.key, windows=definition.windows)
 
 
 def _compile_query(

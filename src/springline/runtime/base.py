@@ -136,7 +136,7 @@ class TickNotice:
 @dataclass(frozen=True, slots=True)
 class RelationStatus:
     name: str
-    kind: Literal["table", "view"]
+    kind: Literal["table", "view", "late"]
     state: Literal["loading", "live", "stopped"]
     rows: int
     tick: int

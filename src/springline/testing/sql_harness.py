@@ -84,8 +84,7 @@ class SqlHarness:
                         (*row, 1 if weight > 0 else -1),
                     )
             if rows:
-                if name in self.watermarks:
-                    self.watermarks.observe(name, committed_at_us)
+                self.watermarks.observe(schema, committed_at_us)
                 done[name] = self._turn(name, active)
                 self._apply_table(schema, rows)
         moved = self.watermarks.advance(committed_at_us)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import apsw
 
 from springline.core.position import Tick
-from springline.core.schema import TableSchema
+from springline.core.schema import EventTime, TableSchema
 from springline.core.types import render
 from springline.errors import ConfigurationError, SqlError
 from springline.runtime.base import RelationChange
@@ -50,6 +50,7 @@ from springline.runtime.embedded.tables import (
     quote,
 )
 from springline.runtime.embedded.views import View, ViewFailed
+from springline.runtime.embedded.watermarks import Watermarks
 from springline.sql.program import ViewProgram
 
 __all__ = ["Compiler", "Relations", "ViewDefinition"]
@@ -66,7 +67,10 @@ class Relations:
         self, connection: apsw.Connection, compile_view: Compiler, *, inline_rows: int | None = None
     ) -> None:
         self._connection = connection
-        self._compile = compile_view
+        self.watermarks = watermarks = Watermarks(connection)
+        self._compile: Compiler = lambda definition, schemas: compile_view(
+            definition, watermarks.timed(schemas)
+        )
         self._inline_rows = inline_rows
         self.lists = ChangeLists(connection)
         self.retained: frozenset[str] = frozenset()
@@ -182,7 +186,11 @@ class Relations:
     # -- views -----------------------------------------------------------------------------------------------------
 
     def install(
-        self, definitions: Sequence[ViewDefinition], tables: Sequence[TableSchema], tick: Tick
+        self,
+        definitions: Sequence[ViewDefinition],
+        tables: Sequence[TableSchema],
+        tick: Tick,
+        event_times: Mapping[str, EventTime] | None = None,
     ) -> list[str]:
         """Brings the state to what the application declares: tables that are new are made, those no longer asked for dropped;
         new views are filled from the current tables, changed ones are built anew, removed ones dropped; nothing else is touched.
@@ -196,6 +204,8 @@ class Relations:
         for schema in tables:
             self.set_schema(schema, tick) if schema.name not in self.mirrors else None
         self._definitions = {definition.name: definition for definition in definitions}
+        mirrored = {name: mirror.schema for name, mirror in self.mirrors.items()}
+        self.watermarks.declare(event_times or {}, mirrored)
         return self._reconcile(tick, is_start=True)
 
     def _reconcile(self, tick: Tick, disturbed: Sequence[str] = (), *, is_start: bool = False) -> list[str]:
@@ -304,7 +314,8 @@ class Relations:
 
     def _is_small(self, programs: Sequence[ViewProgram]) -> bool:
         """Whether filling these views takes no longer than a tick may. Views that read one which waits wait with it."""
-        if self._inline_rows is None:
+        # Windows that close cannot be built beside the ticks: which rows are late depends on the ticks.
+        if self._inline_rows is None or any(one.close for one in programs):
             return True
         left = self._inline_rows
         for name in outer_inputs(programs):

@@ -15,7 +15,7 @@ import apsw
 from springline.core.schema import TableSchema
 from springline.errors import SqlError
 from springline.runtime.embedded.tables import LAYOUT
-from springline.sql.program import Step, ViewProgram
+from springline.sql.program import Step, ViewProgram, WindowMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class ViewDefinition:
     name: str
     text: str
     key: tuple[str, ...] | None = None
+    windows: WindowMode = "closing"
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))

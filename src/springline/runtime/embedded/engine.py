@@ -17,7 +17,7 @@ import apsw
 
 from springline.core.change import Entry, Operation, Row, size_of
 from springline.core.position import Tick
-from springline.core.schema import TableSchema
+from springline.core.schema import EventTime, TableSchema
 from springline.log.base import Logged
 from springline.runtime.base import RelationChange
 from springline.runtime.embedded.catalog import Relations, ViewDefinition
@@ -107,10 +107,11 @@ class Engine:
         outcome = TickResult(tick, self.resume, results=results)
         applied: dict[str, SourceProgress] = {}
         with self.running, self._undone_on_error(tick), immediate(self._connection):
-            for part in _parts(transactions):
-                self._apply(part, tick, applied, outcome)
+            for part, is_last in _with_last(_parts(transactions)):
+                self._apply(part, tick, applied, outcome, is_last=is_last)
             for result in results:
                 result.apply(self._connection, tick)
+            self._relations.watermarks.settle()
             sequence = transactions[-1][0].sequence if transactions else self.resume.log_sequence
             outcome.resume = self.resume.advanced(tick, sequence, applied)
             outcome.committed_at_us = time.time_ns() // 1_000
@@ -122,12 +123,17 @@ class Engine:
         outcome.duration_ms = (time.perf_counter() - started) * 1_000
         return outcome
 
-    def install(self, definitions: Sequence[ViewDefinition], schemas: Sequence[TableSchema]) -> TickResult:
-        """Brings tables and views to what the application declares, in a tick of its own."""
+    def install(
+        self,
+        definitions: Sequence[ViewDefinition],
+        schemas: Sequence[TableSchema],
+        event_times: Mapping[str, EventTime] | None = None,
+    ) -> TickResult:
+        """Brings tables, their event times and views to what the application declares, in a tick of its own."""
         tick = Tick(self.resume.tick + 1)
         outcome = TickResult(tick, self.resume.advanced(tick, self.resume.log_sequence, {}))
         with self.running, self._relations.restored_on_error(), immediate(self._connection):
-            self._relations.install(definitions, schemas, tick)
+            self._relations.install(definitions, schemas, tick, event_times or {})
             outcome.committed_at_us = time.time_ns() // 1_000
             write_progress(self._connection, outcome.resume, {}, outcome.committed_at_us)
         self.resume = outcome.resume
@@ -151,7 +157,13 @@ class Engine:
             raise
 
     def _apply(
-        self, part: _Part, tick: Tick, applied: dict[str, SourceProgress], outcome: TickResult
+        self,
+        part: _Part,
+        tick: Tick,
+        applied: dict[str, SourceProgress],
+        outcome: TickResult,
+        *,
+        is_last: bool,
     ) -> None:
         """Folds a part's entries and carries them through, stopping at every control entry to keep the order."""
         logged = part.transactions[-1]
@@ -181,7 +193,7 @@ class Engine:
                 change.add_rows(cast("Sequence[Row]", after))
             else:
                 change.add(operation, before, after, tables[table].stored_row)
-        self._propagate(changes, tick, cause, outcome)
+        self._propagate(changes, tick, cause, outcome, is_last=is_last)
         outcome.changes += size_of(part.entries)
         if part.ended:
             outcome.source_commit_times_us.extend(one.committed_at_us for one in part.ended)
@@ -189,12 +201,19 @@ class Engine:
             applied[last.source] = SourceProgress(last.position_text, last.committed_at_us, last.sequence)
 
     def _propagate(
-        self, changes: Mapping[str, TableChanges], tick: Tick, cause: Cause, outcome: TickResult
+        self,
+        changes: Mapping[str, TableChanges],
+        tick: Tick,
+        cause: Cause,
+        outcome: TickResult,
+        *,
+        is_last: bool = False,
     ) -> None:
-        """Carries the deltas of tables through everything that reads them, in the one fixed order (sql/program.py)."""
-        if not changes:
-            return
+        """Carries the deltas of tables through everything that reads them, in the one fixed order (sql/program.py). With the last
+        ones of a tick, watermarks move and windows close."""
         relations = self._relations
+        if not changes and not (is_last and relations.watermarks):
+            return
         active: set[str] = set()
         filled: list[str] = []
         for name, change in sorted(changes.items()):
@@ -207,19 +226,25 @@ class Engine:
                 or name in relations.lists
                 or name in self._consumers
                 or name in self.followed
+                or name in relations.watermarks
             )
             if is_read:
                 mirror.fill_delta(change)
                 filled.append(name)
+                relations.watermarks.observe(mirror.schema, cause.committed_at_us)
                 self._read_delta(name, tick, cause, active, outcome)
             mirror.apply(change, tick, is_filled=is_read)
             if name in relations.reloading:
                 mirror.mark_seen(key for key, row in change.net.items() if row is not None)
             outcome.touched[name] = outcome.touched.get(name, 0) + len(change)
+        moved = relations.watermarks.advance(cause.committed_at_us, relations.loading()) if is_last else ()
         for view in relations.views_in_order:
-            if view.name in active:
+            closes = view.name in moved and bool(view.program.close)
+            if view.name in active or closes:
                 filled.append(view.name)
-                if count := view.finish(tick):
+                count = view.finish(tick, closes=closes)
+                outcome.touched.update(view.late())
+                if count:
                     self._read_delta(view.name, tick, cause, active, outcome)
                     view.apply(tick)
                     outcome.touched[view.name] = outcome.touched.get(view.name, 0) + count
@@ -287,6 +312,17 @@ class _Part:
     transactions: list[Logged]
     entries: list[Entry]
     ended: list[Logged]
+
+
+def _with_last(parts: Iterator[_Part]) -> Iterator[tuple[_Part, bool]]:
+    """Each part, and whether it is the tick's last."""
+    waiting: _Part | None = None
+    for part in parts:
+        if waiting is not None:
+            yield waiting, False
+        waiting = part
+    if waiting is not None:
+        yield waiting, True
 
 
 def _parts(transactions: Sequence[tuple[Logged, Iterable[list[Entry]]]]) -> Iterator[_Part]:

@@ -13,6 +13,7 @@ import apsw
 
 from springline.context.knowledge import KnowledgeDefinition
 from springline.core.position import PositionVector, Tick
+from springline.core.schema import EventTime
 from springline.errors import NotFound
 from springline.inference.base import Embedder, vector_to_bytes
 from springline.log.sqlite import SqliteLog
@@ -79,6 +80,7 @@ def rebuilt(
     knowledge: Sequence[tuple[KnowledgeDefinition, Embedder]],
     memo: dict[str, bytes],
     *,
+    event_times: Mapping[str, EventTime],
     compile_view: Compiler,
     compile_query: QueryCompiler,
     register: Callable[[apsw.Connection], None],
@@ -95,7 +97,8 @@ def rebuilt(
     connection, relations, engine = memory_engine(compile_view, register)
     try:
         _replay(log, engine, log_sequence)
-        engine.install(views, [one.schema for one in relations.relations.values() if one.kind == "table"])
+        tables = [one.schema for one in relations.relations.values() if one.kind == "table"]
+        engine.install(views, tables, event_times)
         bases: dict[str, Knowledge] = {}
         for definition, embedder in knowledge:
             base = bases[definition.name] = Knowledge(

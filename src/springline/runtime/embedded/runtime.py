@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import apsw
 
 from springline.context.knowledge import KnowledgeDefinition
-from springline.core.schema import TableSchema
+from springline.core.schema import EventTime, TableSchema
 from springline.core.types import Stored
 from springline.errors import ConfigurationError, NotFound, SpringlineError, StateError
 from springline.inference.base import Embedder
@@ -54,6 +54,7 @@ class Definition:
     knowledge: Sequence[tuple[KnowledgeDefinition, Embedder]] = ()
     records: Sequence[TableSchema] = ()
     """Springline's own tables (receipts), written through the log."""
+    event_times: Mapping[str, EventTime] = field(default_factory=dict[str, EventTime])
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,8 @@ class EmbeddedRuntime:
     def _install(self) -> None:
         """Tables, views and knowledge bases as declared, in one tick."""
         schemas = [schema for source in self.definition.sources for schema in self._schemas_of(source)]
-        built = self._engine.install(self.definition.views, [*schemas, *self.definition.records])
+        tables = [*schemas, *self.definition.records]
+        built = self._engine.install(self.definition.views, tables, self.definition.event_times)
         self._install_knowledge()
         self._publish(built)
 
@@ -341,6 +343,7 @@ class EmbeddedRuntime:
             self.definition.views,
             self.definition.knowledge,
             memo,
+            event_times=self.definition.event_times,
             compile_view=language.compile_view,
             compile_query=language.compile_query,
             register=language.register,

@@ -18,6 +18,7 @@ from springline.core.position import PositionVector, Tick, position_from_text
 from springline.core.schema import TableSchema
 from springline.errors import StateError
 from springline.runtime.embedded.changing import ViewDefinition
+from springline.runtime.embedded.watermarks import WATERMARKS_DDL
 from springline.storage import Format
 
 RelationState = Literal["loading", "live", "stopped"]
@@ -74,7 +75,11 @@ def _add_definitions_and_change_lists(connection: apsw.Connection) -> None:
     """)
 
 
-STATE_FORMAT = Format("state.db", (_create, _add_definitions_and_change_lists))
+def _add_watermarks(connection: apsw.Connection) -> None:
+    connection.execute(WATERMARKS_DDL)
+
+
+STATE_FORMAT = Format("state.db", (_create, _add_definitions_and_change_lists, _add_watermarks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +151,10 @@ def write_progress(
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """One row of ``_relations``."""
+    """One row of ``_relations``; of kind ``late`` one of ``_late``: a table of late rows, part of a view's state."""
 
     name: str
-    kind: Literal["table", "view"]
+    kind: Literal["table", "view", "late"]
     schema: TableSchema
     state: RelationState
     program: str | None = None
@@ -160,7 +165,11 @@ class Relation:
 
 
 def read_relations(connection: apsw.Connection) -> dict[str, Relation]:
-    return {
+    late = {
+        name: Relation(name, "late", TableSchema.from_json(json.loads(schema)), "live")
+        for name, schema in connection.execute("SELECT relation, schema FROM _late")
+    }
+    return late | {
         name: Relation(
             name,
             kind,

@@ -46,7 +46,7 @@ class View:
         self.mirror = Mirror(connection, program.schema)
         self._connection = connection
         self._on_input: dict[str, Procedure] = {}
-        self._finish = self._apply = self._clear = Procedure(connection, self.name, "nothing", ())
+        self._finish = self._close = self._apply = self._clear = Procedure(connection, self.name, "nothing", ())
 
     def create(self, state: Sequence[Step] | None = None) -> None:
         """Makes the view's table and its state, or these steps of it. Part of the tick that fills them."""
@@ -62,6 +62,7 @@ class View:
             relation: self._procedure(f"on:{relation}", steps) for relation, steps in program.on_input.items()
         }
         self._finish = self._procedure("finish", program.finish)
+        self._close = self._procedure("close", program.close)
         why = "apply the view's changes to its table"
         texts = statements.apply(has_declared_key=program.has_declared_key)
         self._apply = self._procedure("apply", [Step(text, why) for text in texts])
@@ -90,11 +91,20 @@ class View:
         if relation in self._on_input:
             self._run(self._on_input[relation], tick)
 
-    def finish(self, tick: Tick) -> int:
-        """Completes the view's delta; how many rows it has."""
-        self._run(self._finish, tick)
+    def finish(self, tick: Tick, *, closes: bool = False) -> int:
+        """Completes the view's delta; how many rows it has. ``closes``: its watermark moved, and windows may close."""
+        self._run(self._close if closes else self._finish, tick)
         [(count,)] = self._connection.execute(self.mirror.statements.count_delta).fetchall()
         return int(count)
+
+    def late(self) -> dict[str, int]:
+        """How many late changes the tick has brought, by the table that keeps them; empty where there are none."""
+        found: dict[str, int] = {}
+        for side in self.program.sides:
+            [(count,)] = self._connection.execute(f"SELECT count(*) FROM temp.{quote('d:' + side.name)}")
+            if count:
+                found[side.name] = int(count)
+        return found
 
     def apply(self, tick: Tick) -> None:
         """Brings the view's table to its new rows."""

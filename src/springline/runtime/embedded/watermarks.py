@@ -10,6 +10,7 @@ so the same log gives the same watermarks. It takes effect with the next change 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import apsw
@@ -42,18 +43,23 @@ class Watermarks:
     def __contains__(self, table: object) -> bool:
         return table in self._declared
 
+    def __bool__(self) -> bool:
+        return bool(self._declared)
+
     def timed(self, schemas: Mapping[str, TableSchema]) -> dict[str, TableSchema]:
-        """The schemas with the event times that are declared. Raises ConfigurationError where a declaration does not fit."""
+        """The schemas with the event times that are declared, where the declarations (still) fit."""
         made = dict(schemas)
         for name, event_time in self._declared.items():
-            if name in made:
-                made[name] = timed(made[name], event_time)
+            if name in made and _fits(made[name], event_time):
+                made[name] = replace(made[name], event_time=event_time)
         return made
 
     def declare(self, event_times: Mapping[str, EventTime], schemas: Mapping[str, TableSchema]) -> None:
-        """Which tables have event time. The watermark of one that had none begins at what its rows show."""
+        """Which tables have event time. The watermark of one that had none begins at what its rows show. Raises ConfigurationError
+        where a declaration does not fit its table."""
         self._declared = dict(event_times)
-        self.timed(schemas)
+        for name in event_times.keys() & schemas.keys():
+            _check(schemas[name], event_times[name])
         known = {
             name
             for (name,) in self._connection.execute("SELECT relation FROM _watermarks WHERE bases IS NULL")
@@ -80,8 +86,11 @@ class Watermarks:
         ).fetchall()
         return NEVER if largest is None else int(largest)
 
-    def observe(self, table: str, committed_at_us: int) -> None:
-        """The table's delta of this tick is filled."""
+    def observe(self, schema: TableSchema, committed_at_us: int) -> None:
+        """A table's delta of this tick is filled."""
+        table = schema.name
+        if table not in self._declared or not _fits(schema, self._declared[table]):
+            return
         column = quote(self._declared[table].column)
         self._connection.execute(
             f"""UPDATE _watermarks SET changed_at_us = max(ifnull(changed_at_us, ?2), ?2), seen = max(seen, ifnull((
@@ -122,17 +131,20 @@ class Watermarks:
             self._connection.execute("UPDATE _watermarks SET before = now WHERE before <> now")
 
 
-def timed(schema: TableSchema, event_time: EventTime) -> TableSchema:
-    """A table's schema with its declared event time. Raises ConfigurationError."""
-    if event_time.column not in schema:
+def _fits(schema: TableSchema, event_time: EventTime) -> bool:
+    column = event_time.column
+    return column in schema and schema.column(column).type.name in ("TIMESTAMP", "TIMESTAMP_LTZ")
+
+
+def _check(schema: TableSchema, event_time: EventTime) -> None:
+    column = event_time.column
+    if column not in schema:
         raise ConfigurationError(
-            f"The event time of {schema.name!r} is declared as {event_time.column!r}, which is not a column of it.",
+            f"The event time of {schema.name!r} is declared as {column!r}, which is not a column of it.",
             hint=f"Columns: {', '.join(schema.names)}.",
         )
-    kind = schema.column(event_time.column).type
-    if kind.name not in ("TIMESTAMP", "TIMESTAMP_LTZ"):
+    if not _fits(schema, event_time):
         raise ConfigurationError(
-            f"The event time of {schema.name!r} is declared as {event_time.column!r}, a column of type {kind}.",
+            f"The event time of {schema.name!r} is declared as {column!r}, which is {schema.column(column).type}.",
             hint="Event time is a TIMESTAMP or TIMESTAMP_LTZ.",
         )
-    return TableSchema(schema.name, schema.columns, schema.key, schema.comment, event_time)
