@@ -156,8 +156,7 @@ class _Group:
         conditions = ["s.n > 0"] if self.slots.groups else []
         if self.closing is not None:
             conditions.append(ended or shown_groups(self.closing, self.view))
-        if self.shape.having is not None:
-            conditions.append(self.shape.having.sql)
+        conditions += [one.sql for one in self.shape.having]
         text = f"SELECT {selected(self.shape.columns)}{weight} {source}"
         text += " WHERE " + " AND ".join(conditions) if conditions else ""
         return STATE_MARK.sub(lambda found: table(f"{self.prefix}:m{found[1]}"), text)
@@ -272,7 +271,7 @@ class _Group:
             describe_rows(self.parts, rows)
         if self.closing is not None:
             self.parts.levels.append(closing_level(self.closing))
-        self.parts.levels.extend(levels(self.slots, bool(self.shape.having)))
+        self.parts.levels.extend(levels(self.slots, not all(one.failure for one in self.shape.having)))
 
 
 def levels(slots: Slots, has_having: bool) -> Sequence[OperatorLevel]:

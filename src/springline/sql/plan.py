@@ -31,6 +31,7 @@ from springline.sql.clauses import (
 )
 from springline.sql.dialect import Text, Tree
 from springline.sql.full import full_key
+from springline.sql.guarded import guarded, of_aggregation, of_columns, of_join
 from springline.sql.keys import row_key
 from springline.sql.over import contains_window
 from springline.sql.query import Translator, group_key
@@ -167,7 +168,7 @@ class Planner:
         rows = self.from_clause(node, scope, tables)
         checker = self.checker(scope)
         if (clause := node.args.get("where")) is not None:
-            rows.filters.extend(row_conditions(checker, clause.this))
+            rows.filters.extend(guarded(row_conditions(checker, clause.this)))
         if any(map(contains_window, node.expressions)):
             raise NotIncremental("OVER", "")
         group = node.args.get("group")
@@ -181,7 +182,8 @@ class Planner:
                 "DISTINCT with GROUP BY", "Groups that are selected whole are distinct already."
             )
         if not grouped and not node.args.get("distinct"):
-            columns = self._columns(checker, node)
+            guards, columns = of_columns(self._columns(checker, node))
+            rows.filters.extend(guards)
             if rows.has_left:
                 return _with_anchor(rows, columns)
             shape = Project([(rows, columns)])
@@ -216,8 +218,11 @@ class Planner:
                 found = None if known is None else slots.grouped(known.sql)
                 columns.append((name, found or checker.check(expression)))
         having = node.args.get("having")
-        condition = None if having is None else checker.boolean(having.this, "HAVING")
-        shape = Aggregate(branches, slots, columns, condition)
+        of_groups = [] if having is None else guarded([checker.boolean(having.this, "HAVING")])
+        guards, columns = of_columns(columns)
+        for one in branches:
+            one.filters.extend(of_aggregation(groups, slots.calls))
+        shape = Aggregate(branches, slots, columns, [*of_groups, *guards])
         if any(
             call.name == "AVG" and call.argument is not None and call.argument.type.is_integer
             for call in slots.calls
@@ -301,12 +306,14 @@ class Planner:
         found, item = self._source(node, tables, nullable=kind == "left")
         scope.add(node, item)
         conditions = [] if join is None else join_condition(self.checker(scope), join, item)
+        on, obeyed = of_join(kind, conditions, item.columns.values())
         if kind == "inner":
             rows.occurrences.extend(found.occurrences)
-            rows.filters.extend([*found.filters, *conditions])
+            rows.filters.extend([*found.filters, *on])
             return
         [occurrence] = found.occurrences
-        rows.occurrences.append(replace(occurrence, kind="left", on=(*found.filters, *conditions)))
+        rows.occurrences.append(replace(occurrence, kind="left", on=(*found.filters, *on)))
+        rows.filters.extend(obeyed)
 
     def _source(self, node: Tree, tables: CommonTables, *, nullable: bool) -> tuple[Rows, Item]:
         if isinstance(node, exp.Subquery):
@@ -404,7 +411,7 @@ class Planner:
         """The LEFT JOIN below an aggregate, as a node with the columns that the aggregate uses."""
         scope.used.clear()
         checker = self.checker(scope)
-        self._aggregate(node, [rows], checker, grouped=grouped)
+        self._aggregate(node, [replace(rows, filters=[])], checker, grouped=grouped)
         used = sorted(scope.used)
         by_item = {item.name: item for item in scope.items}
         columns = [(f"c{index}", by_item[item].columns[column]) for index, (item, column) in enumerate(used)]

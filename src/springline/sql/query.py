@@ -43,6 +43,7 @@ from springline.sql.clauses import (
     written_name,
 )
 from springline.sql.dialect import Text, Tree, parse_query
+from springline.sql.guarded import Recorded, guarded, of_aggregation, of_columns, of_join
 from springline.sql.over import resolved, ties, used_columns
 from springline.sql.program import QueryProgram
 from springline.sql.scope import Item, Scope, relation_columns, relation_qualifiers
@@ -174,19 +175,17 @@ class Translator:
         refuse_clauses(self.where, node)
         ad_hoc = self._ad_hoc or outer is not None
         scope = Scope(self.where, outer=outer)
-        source = self._from(node, scope, tables)
+        source, conditions = self._from(node, scope, tables)
         rows = self._checker(scope, tables)
-        conditions: list[Typed] = []
         if (clause := node.args.get("where")) is not None:
-            conditions = row_conditions(rows, clause.this)
+            conditions += self._guarded(row_conditions(rows, clause.this))
         group = node.args.get("group")
         keys: list[Tree] = [] if group is None else group.expressions
         having = node.args.get("having")
         grouped = bool(keys) or having is not None or any(map(contains_aggregate, node.expressions))
         texts = [group_key(rows, key) for key in keys]
-        checker = (
-            self._checker(scope, tables, SqlGrouping({one.sql: one for one in texts})) if grouped else rows
-        )
+        grouping = Recorded(SqlGrouping({one.sql: one for one in texts}))
+        checker = self._checker(scope, tables, grouping) if grouped else rows
         scope.used.clear()
         columns: Columns = []
         for name, expression, known in projections(rows, node, ad_hoc=ad_hoc):
@@ -195,16 +194,25 @@ class Translator:
                 # Equal DECIMALs can be written with more or fewer zeros.
                 typed = replace(typed, raw=f"sl_wide_unkey(sl_wide_key({typed.raw}))")
             columns.append((name, typed))
+        of_groups = [] if having is None else self._guarded([checker.boolean(having.this, "HAVING")])
+        if not self._ad_hoc:
+            guards, columns = of_columns(columns)
+            of_groups += guards if grouped else []
+            conditions += of_aggregation(texts, grouping.calls) if grouped else guards
         columns = resolved(columns, ties(texts if grouped else used_columns(scope)))
         parts = [f"SELECT {'DISTINCT ' if node.args.get('distinct') else ''}{_listed(columns)}", source]
         if conditions:
             parts.append("WHERE " + " AND ".join(one.sql for one in conditions))
         if keys:
             parts.append("GROUP BY " + ", ".join(map(_grouped_text, texts)))
-        if having is not None:
-            parts.append("HAVING " + checker.boolean(having.this, "HAVING").sql)
+        if of_groups:
+            parts.append("HAVING " + " AND ".join(one.sql for one in of_groups))
         parts.append(self._tail(node, checker, columns))
         return " ".join(part for part in parts if part), columns
+
+    def _guarded(self, conjuncts: list[Typed]) -> list[Typed]:
+        """Conditions of a view leave out the rows on which they fail; those of an ad-hoc query are NULL there."""
+        return conjuncts if self._ad_hoc else guarded(conjuncts)
 
     def _checker(self, scope: Scope, tables: CommonTables, grouping: Grouping | None = None) -> Checker:
         def subquery(query: Tree, inner: Scope) -> tuple[str, Columns]:
@@ -263,15 +271,17 @@ class Translator:
 
     # -- FROM ------------------------------------------------------------------------------------------------------
 
-    def _from(self, node: exp.Select, scope: Scope, tables: CommonTables) -> str:
+    def _from(self, node: exp.Select, scope: Scope, tables: CommonTables) -> tuple[str, list[Typed]]:
+        """FROM, and the conditions that the rows on whose ON an expression fails do not meet."""
         clause = node.args.get("from_")
         if clause is None:
             if not self._ad_hoc:
                 raise self.where.error(node, "A view reads from something.", "Add FROM.")
-            return ""
+            return "", []
         sql, item = self._table(clause.this, tables)
         scope.add(clause.this, item)
         parts = ["FROM " + sql]
+        obeyed: list[Typed] = []
         for join in joins(node):
             kind = join_kind(self.where, join)
             sql, item = self._table(join.this, tables, nullable=kind in ("left", "full"))
@@ -279,9 +289,12 @@ class Translator:
                 make_nullable(scope)
             scope.add(join.this, item)
             conditions = join_condition(self._checker(scope, tables), join, item)
+            if not self._ad_hoc:
+                conditions, left_out = of_join(kind, conditions, item.columns.values())
+                obeyed += left_out
             condition = " AND ".join(one.sql for one in conditions) or "1"
             parts.append(f"{'' if kind == 'inner' else kind.upper()} JOIN {sql} ON {condition}".strip())
-        return " ".join(parts)
+        return " ".join(parts), obeyed
 
     def _table(self, node: Tree, tables: CommonTables, *, nullable: bool = False) -> tuple[str, Item]:
         alias = self._alias()

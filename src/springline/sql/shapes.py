@@ -79,7 +79,7 @@ class Aggregate:
     branches: list[Rows]
     slots: Slots
     columns: Columns
-    having: Typed | None = None
+    having: list[Typed] = field(default_factory=list[Typed])
     closing: Closing | None = None
     key: tuple[str, ...] | None = None
     missing: list[str] = field(default_factory=list[str])

@@ -1,0 +1,112 @@
+"""Which rows a query leaves out because an expression fails on them.
+
+Guards (``guards.py``) become conditions of the query, each before what it guards, so that the maintained view and its batch query
+leave out the same rows; ``dead_letters.py`` lists them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from springline.core.types import BOOLEAN
+from springline.sql.guards import of_branches, unless
+from springline.sql.typed import Guard, Typed, failures_of
+
+if TYPE_CHECKING:
+    from springline.sql.check_calls import AggregateCall, Grouping
+
+Columns = list[tuple[str, Typed]]
+_LITERAL = re.compile(r"'(?:[^']|'')*'")
+
+
+def settled(typed: Typed) -> Typed:
+    """An expression whose failures are conditions of their own: where it is evaluated, it does not fail."""
+    return replace(typed, guards=(), unchecked=None)
+
+
+def conditions(guards: Iterable[Guard]) -> list[Typed]:
+    """Guards as conditions."""
+    return [Typed(one.sql, BOOLEAN, False, one.refs, failure=one.reason) for one in guards]
+
+
+def guarded(conjuncts: Iterable[Typed]) -> list[Typed]:
+    """Conditions that AND joins, each after what must hold for it not to fail."""
+    made: list[Typed] = []
+    for one in conjuncts:
+        made += [*conditions(one.failures), settled(one)]
+    return made
+
+
+def of_row(columns: Iterable[Typed]) -> list[Typed]:
+    """What must hold for a row's expressions not to fail."""
+    return conditions(failures_of(columns))
+
+
+def of_columns(columns: Columns) -> tuple[list[Typed], Columns]:
+    """The columns of a SELECT list, and what must hold for them not to fail. A function OVER a window is computed after WHERE and
+    HAVING: where an expression over one fails, it is NULL."""
+    plain = [typed for _, typed in columns if not any(_is_windowed(guard) for guard in typed.failures)]
+    return of_row(plain), [(name, settled(typed) if typed in plain else typed) for name, typed in columns]
+
+
+def _is_windowed(guard: Guard) -> bool:
+    return " OVER (" in _LITERAL.sub("", guard.sql)
+
+
+def of_join(kind: str, conjuncts: Sequence[Typed], right: Iterable[Typed]) -> tuple[list[Typed], list[Typed]]:
+    """The condition of a join, guarded: (what belongs to ON, what the rows of the join must obey). ``right``: the columns of its right
+    side. A pair of rows on which the condition fails does not match; a preserved row on which it fails whatever it is joined
+    to is left out."""
+    if kind == "inner":
+        return guarded(conjuncts), []
+    joined = frozenset[str]().union(*(one.refs for one in right))
+    on: list[Typed] = []
+    obeyed: list[Typed] = []
+    before: list[Typed] = []
+    for one in conjuncts:
+        for guard in one.failures:
+            side = (
+                "right" if guard.refs and guard.refs <= joined else "both" if guard.refs & joined else "left"
+            )
+            if kind not in (side, "full") or side == "both":
+                on += conditions([guard])
+                continue
+            earlier = [part for part in before if part.refs <= guard.refs]
+            branches = "".join(f"WHEN {part.sql} IS 0 THEN 1 " for part in earlier)
+            alone = conditions([unless(branches, guard, earlier)])
+            obeyed += alone
+            on += alone if kind == "full" else []
+        on.append(settled(one))
+        before.append(one)
+    return on, obeyed
+
+
+class Recorded:
+    """A grouping that remembers which aggregates were asked for."""
+
+    def __init__(self, inner: Grouping) -> None:
+        self._inner = inner
+        self.calls: list[AggregateCall] = []
+
+    def grouped(self, sql: str) -> Typed | None:
+        return self._inner.grouped(sql)
+
+    def aggregate(self, call: AggregateCall) -> Typed:
+        self.calls.append(call)
+        return self._inner.aggregate(call)
+
+
+def of_aggregation(groups: Iterable[Typed], calls: Iterable[AggregateCall]) -> list[Typed]:
+    """What must hold for a row to take part in its group: its key and the arguments of the aggregates do not fail. An argument is
+    not evaluated for a row that its FILTER passes over."""
+    guards = list(failures_of(groups))
+    for call in calls:
+        argument = call.argument or Typed("1", BOOLEAN, False)
+        if call.filter is None:
+            guards += argument.failures
+        else:
+            guards += of_branches([call.filter], [argument, Typed("NULL", BOOLEAN)])
+    return conditions(dict.fromkeys(guards))
