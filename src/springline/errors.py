@@ -13,7 +13,8 @@
     ├── ReadError               a question about the state cannot be answered as asked
     │   ├── NotFresh            the recency barrier missed its deadline
     │   ├── SnapshotTooOld      a reader held its snapshot longer than allowed
-    │   └── NotFound            no relation, receipt or key of this name
+    │   ├── NotFound            no relation, receipt or key of this name
+    │   └── ViewBuilding        a view that is being filled for the first time
     └── ModelError              a model call failed
         ├── ModelUnavailable    transient: retried
         └── ModelRefused        terminal for this input: goes to the dead letters
@@ -149,6 +150,13 @@ class NotFound(ReadError):
     """No relation, receipt or key of this name."""
 
     code = "not_found"
+
+
+class ViewBuilding(ReadError):
+    """The view is new and being filled beside the running ticks; until then it cannot be read."""
+
+    code = "view_building"
+    transient = True
 
 
 class ModelError(SpringlineError):

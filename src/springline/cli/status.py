@@ -96,7 +96,13 @@ def _sources(status: Mapping[str, Any], now_s: float) -> Table:
 
 def _relations(status: Mapping[str, Any]) -> Table:
     rows = [
-        [one["name"], one["kind"], one["state"], number(one["rows"]), number(one["tick"])]
+        [
+            one["name"],
+            one["kind"],
+            one["state"] + (f" (next: {one['building']})" if one.get("building") else ""),
+            number(one["rows"]),
+            number(one["tick"]),
+        ]
         for one in status["relations"]
     ]
     return Table(["RELATION", "KIND", "STATE", "ROWS", "TICK"], rows, frozenset({3, 4}), (0,))

@@ -137,10 +137,13 @@ class TickNotice:
 class RelationStatus:
     name: str
     kind: Literal["table", "view", "late"]
-    state: Literal["loading", "live", "stopped"]
+    state: Literal["loading", "live", "building", "stopped"]
+    """``building``: a new view that cannot be read yet."""
     rows: int
     tick: int
     error: str | None = None
+    building: str | None = None
+    """How far the view's next version is that is being built, the present one (if any) being read meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ STATUS: Sequence[tuple[type[SpringlineError], int]] = (
     (errors.ConfigurationError, 400),
     (errors.NotFound, 404),
     (errors.NotFresh, 503),
+    (errors.ViewBuilding, 503),
     (errors.SnapshotTooOld, 503),
     (errors.ReadError, 400),
     (errors.SourceUnavailable, 503),

@@ -189,10 +189,11 @@ class SearchAnswer(BaseModel):
 class RelationSummary(BaseModel):
     name: str
     kind: Literal["table", "view"]
-    state: Literal["loading", "live", "stopped"]
+    state: Literal["loading", "live", "building", "stopped"]
     rows: int
     tick: int = Field(description="The tick that last changed it.")
     error: str | None
+    building: str | None = Field(None, description="How far the view's next version is, while it is built.")
     key: list[str]
     columns: list[dict[str, Any]]
     comment: str

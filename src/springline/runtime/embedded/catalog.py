@@ -21,17 +21,16 @@ from springline.runtime.embedded.changelists import APPLICATION, ChangeLists
 from springline.runtime.embedded.changing import (
     Compiled,
     Compiler,
-    IndexStep,
     ViewDefinition,
     compile_all,
     components,
     fingerprint,
     in_order,
-    indexes_on,
     outer_inputs,
-    shared_indexes,
+    rows_up_to,
     to_build,
 )
+from springline.runtime.embedded.indexes import drop_unused_indexes, ensure_index, shared_indexes
 from springline.runtime.embedded.mirror import Key, Mirror
 from springline.runtime.embedded.reshape import keeps_values, reshape_statements
 from springline.runtime.embedded.state import (
@@ -229,10 +228,11 @@ class Relations:
                 views.append(old)
         self._drop_all_but(views, compiled)
         built = self._build_inline(programs, wanted, tick)
-        self._hold_lists(built, tick)
+        self.hold_lists(built, tick)
+        self.drop_unused()
         return built
 
-    def _hold_lists(self, built: Sequence[str], tick: Tick) -> None:
+    def hold_lists(self, built: Sequence[str], tick: Tick) -> None:
         """The changes of what the application has declared so are kept; those of a view that was filled anew from here on."""
         for name in self.retained:
             if name in self.relations and self.relations[name].state != "stopped":
@@ -253,9 +253,11 @@ class Relations:
         if (known := self._views.get(program.name)) is not None:
             known.detach()
         for index in shared_indexes(program.state, self.relations):
-            self.ensure_index(index)
+            ensure_index(self._connection, index)
         view = View(self._connection, program)
         view.attach()
+        if self.relations[program.name].error is not None:
+            self._set_state(program.name, "live")
         return view
 
     def _old_version(
@@ -300,7 +302,7 @@ class Relations:
         """Fills the views over little data, and leaves the others as ``unbuilt``. Names of what was filled."""
         built: list[str] = []
         unbuilt: dict[str, ViewProgram] = {}
-        for names in components(programs, wanted):
+        for names in components(programs, wanted, self.read_now()):
             if not self._is_small([programs[name] for name in names]):
                 unbuilt.update((name, programs[name]) for name in names)
                 continue
@@ -317,16 +319,8 @@ class Relations:
         # Windows that close cannot be built beside the ticks: which rows are late depends on the ticks.
         if self._inline_rows is None or any(one.close for one in programs):
             return True
-        left = self._inline_rows
-        for name in outer_inputs(programs):
-            if name in self.relations:
-                [(rows,)] = self._connection.execute(
-                    f"SELECT count(*) FROM (SELECT 1 FROM main.{quote(name)} LIMIT ?)", (left + 1,)
-                )
-                left -= rows
-            if left < 0:
-                return False
-        return True
+        names = [name for name in outer_inputs(programs) if name in self.relations]
+        return rows_up_to(self._connection, names, self._inline_rows) <= self._inline_rows
 
     def _build(self, program: ViewProgram, tick: Tick) -> bool:
         """Fills a view now; whether that went well. Otherwise it is stopped with the reason."""
@@ -343,7 +337,7 @@ class Relations:
                 own = [step for step in program.state if not shared_indexes([step], self.relations)]
                 view.create(own)
                 for index in shared_indexes(program.state, self.relations):
-                    self.ensure_index(index)
+                    ensure_index(self._connection, index)
                 view.attach()
                 view.backfill(tick)
         except ViewFailed as failure:
@@ -377,7 +371,7 @@ class Relations:
         self.views_in_order = in_order([*others, view], lambda one: one.program.inputs)
         self._index_readers()
 
-    def drop_view(self, name: str) -> None:
+    def drop_view(self, name: str, *, keep_list: bool = False) -> None:
         """Takes a view away, whatever its state. Idempotent."""
         if (view := self._views.get(name)) is not None:
             view.detach()
@@ -385,22 +379,35 @@ class Relations:
             self._index_readers()
         if (relation := self.relations.get(name)) is not None:
             self._execute(relation.drop_steps)
-            self.lists.drop(name)
+            if not keep_list:
+                self.lists.drop(name)
             remove_relation(self._connection, name)
             del self.relations[name]
 
-    def ensure_index(self, index: IndexStep) -> None:
-        """Makes an index on a relation that views share, unless an equal one is there."""
-        found = indexes_on(self._connection, index.relation)
-        if index in found:
-            return
-        if self._connection.execute(
-            "SELECT 1 FROM main.sqlite_schema WHERE name = ?", (index.name,)
-        ).fetchone():
-            index = replace(index, name=f"{index.name}:{len(found)}")
-        self._connection.execute(
-            f"CREATE INDEX IF NOT EXISTS main.{quote(index.name)} ON {quote(index.relation)}({index.columns})"
-        )
+    def read_now(self) -> dict[str, Sequence[str]]:
+        """What each view that is maintained reads."""
+        return {view.name: view.program.inputs for view in self.views_in_order}
+
+    def give_up(self, name: str, reason: str) -> None:
+        """A view that waits to be built cannot be: the version that there is goes on with the reason as its error, or else the view
+        is stopped."""
+        self.unbuilt = {one: program for one, program in self.unbuilt.items() if one != name}
+        if name in self._views:
+            told = f"The new definition of view {name!r} is not used, the one before it goes on: {reason}"
+            self._set_state(name, "live", told)
+        else:
+            self._write_stopped(name, reason)
+
+    def drop_unused(self) -> None:
+        """Drops views that are not declared and that no version of another one reads any more, and indexes that views shared and
+        none needs."""
+        read = {name for view in self.views_in_order for name in view.program.inputs}
+        for view in reversed(self.views_in_order):
+            if view.name not in self._definitions and view.name not in read:
+                self.drop_view(view.name)
+                read = {name for view in self.views_in_order for name in view.program.inputs}
+        programs = [*(view.program for view in self.views_in_order), *self.unbuilt.values()]
+        drop_unused_indexes(self._connection, self.relations, programs)
 
     def stop_view(self, failure: ViewFailed) -> None:
         """Stops a view that cannot be maintained, and every view that reads it."""

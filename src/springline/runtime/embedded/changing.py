@@ -8,14 +8,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import apsw
 
 from springline.core.schema import TableSchema
 from springline.errors import SqlError
-from springline.runtime.embedded.tables import LAYOUT
-from springline.sql.program import Step, ViewProgram, WindowMode
+from springline.runtime.embedded.tables import LAYOUT, quote
+from springline.sql.program import ViewProgram, WindowMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,40 +165,13 @@ def fingerprint(program: ViewProgram) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-_INDEX: Final = re.compile(
-    r'^CREATE INDEX (?:IF NOT EXISTS )?(?:main\.)?"((?:[^"]|"")*)" ON (?:main\.)?"((?:[^"]|"")*)"\s*\((.*)\)',
-    re.DOTALL,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class IndexStep:
-    """An index that a view wants, on a table of its own or on one that it reads. Equal ones are shared."""
-
-    name: str = dataclasses.field(compare=False)
-    relation: str
-    columns: str
-
-    @staticmethod
-    def of(sql: str) -> IndexStep | None:
-        found = _INDEX.match(sql)
-        if found is None:
-            return None
-        return IndexStep(found[1].replace('""', '"'), found[2].replace('""', '"'), found[3])
-
-
-def shared_indexes(state: Sequence[Step], relations: Iterable[str]) -> list[IndexStep]:
-    """The indexes among the steps that stand on these relations."""
-    known = set(relations)
-    return [
-        index for step in state if (index := IndexStep.of(step.sql)) is not None and index.relation in known
-    ]
-
-
-def indexes_on(connection: apsw.Connection, relation: str) -> list[IndexStep]:
-    """The indexes that a table of the state has, its keys' own aside."""
-    texts = connection.execute(
-        "SELECT sql FROM main.sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL",
-        (relation,),
-    )
-    return [index for (sql,) in texts if (index := IndexStep.of(sql)) is not None]
+def rows_up_to(connection: apsw.Connection, relations: Iterable[str], most: int) -> int:
+    """How many rows some relations have together; counted no further than just beyond ``most``."""
+    found = 0
+    for name in relations:
+        if found <= most:
+            [(rows,)] = connection.execute(
+                f"SELECT count(*) FROM (SELECT 1 FROM main.{quote(name)} LIMIT ?)", (most + 1 - found,)
+            )
+            found += rows
+    return found

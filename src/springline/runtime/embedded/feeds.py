@@ -35,6 +35,13 @@ class Feeds:
                 if change.relation in relations:
                     waiting.put(change)
 
+    def restart(self, relation: str) -> None:
+        """The relation was filled anew: its subscribers have to read it again."""
+        with self._lock:
+            for waiting, relations in self._subscribers.items():
+                if relation in relations:
+                    waiting.put(None)
+
     def subscribe(
         self, relations: Sequence[str], stop: threading.Event, timeout_s: float
     ) -> Iterator[RelationChange | None]:
@@ -52,7 +59,7 @@ class Feeds:
                     continue
                 if change is None:
                     raise SnapshotTooOld(
-                        f"This subscriber fell more than {MOST_WAITING} changes behind.",
+                        f"This subscriber fell more than {MOST_WAITING} changes behind, or the relation was filled anew.",
                         hint="Read the relation again and subscribe anew.",
                     )
                 yield change

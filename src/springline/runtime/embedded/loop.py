@@ -47,6 +47,7 @@ class Loop:
         self._on_failure = on_failure
         self._stop = threading.Event()
         self._results: deque[WorkResult] = deque()
+        self._between: deque[Callable[[], None]] = deque()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self.error: SpringlineError | None = None
         """Why no tick can be committed now; None when all is well."""
@@ -66,6 +67,11 @@ class Loop:
         self._results.append(result)
         self._log.wake()
 
+    def between_ticks(self, action: Callable[[], None]) -> None:
+        """Has something done on the writing connection that must be outside a transaction. It must be quick and not raise. Thread-safe."""
+        self._between.append(action)
+        self._log.wake()
+
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
@@ -77,11 +83,13 @@ class Loop:
 
     def _wait(self) -> None:
         # ``wake`` ends the wait early for model work and for ``stop``; the time-out is only a safety net.
-        if not self._results and not self._stop.is_set():
+        if not self._results and not self._between and not self._stop.is_set():
             self._log.wait_or_wake(self._engine.resume.log_sequence, 0.5)
 
     def _step(self) -> bool:
         """One tick if there is anything to do; whether there was."""
+        while self._between:
+            self._between.popleft()()
         after = self._engine.resume.log_sequence
         results = list(islice(self._results, MOST_RESULTS))
         transactions = self._next_transactions(after)

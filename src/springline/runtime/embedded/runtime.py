@@ -20,6 +20,7 @@ from springline.inference.base import Embedder
 from springline.log.sqlite import SqliteLog
 from springline.runtime.base import OnMiss, RelationChange, Require, Status, TickNotice
 from springline.runtime.embedded.barrier import Barrier
+from springline.runtime.embedded.building import Builder, BuildProgress
 from springline.runtime.embedded.capture import Capture
 from springline.runtime.embedded.catalog import Compiler, Relations, ViewDefinition
 from springline.runtime.embedded.engine import Cause, Engine, TickResult
@@ -35,6 +36,7 @@ from springline.runtime.embedded.rebuild import rebuilt
 from springline.runtime.embedded.recorder import Recorder
 from springline.runtime.embedded.search import Search
 from springline.runtime.embedded.snapshot import EmbeddedSnapshot, QueryCompiler, Tools
+from springline.runtime.embedded.staging import drop_staged
 from springline.runtime.embedded.state import STATE_FORMAT, check_resume, read_relations, read_resume
 from springline.runtime.embedded.status import StatusReader
 from springline.runtime.embedded.work import Worker
@@ -71,6 +73,8 @@ class Language:
 class Options:
     """Limits of the embedded runtime."""
 
+    inline_rows: int = 20_000
+    """Views over no more rows than this are filled within one tick, at the start; others are built beside the ticks."""
     maximum_snapshot_age_s: float = 10.0
     wal_limit_bytes: int = 64 << 20
     retention: Retention = field(default_factory=Retention)
@@ -140,7 +144,10 @@ class EmbeddedRuntime:
         check_resume(resume, log_first=self.log.first_sequence(), log_last=self.log.last_sequence())
         self._recorder = Recorder(self.log, self.definition.records)
         self._closing.callback(self._recorder.close)
-        self._relations = Relations(self._connection, self._language.compile_view)
+        drop_staged(self._connection)
+        self._relations = Relations(
+            self._connection, self._language.compile_view, inline_rows=options.inline_rows
+        )
         self._engine = Engine(self._connection, self._relations, resume)
 
     def _install(self) -> None:
@@ -213,11 +220,20 @@ class EmbeddedRuntime:
         )
         self._closing.callback(checkpointer.close)
         self._search = Search(self.knowledge)
-        self._tools = Tools(self._language.compile_query, self._search.search)
+        self._tools = Tools(self._language.compile_query, self._search.search, self.building)
         self._feeds = Feeds(lambda followed: setattr(self._engine, "followed", followed))
         self._barrier = Barrier({source.name: source for source in self.definition.sources}, self._progress)
         self._closing.callback(self._barrier.close)
         self._loop = Loop(self._engine, self._relations, self.log, self._on_tick, self._on_failure)
+        self._builder = Builder(
+            self._connection,
+            self._relations,
+            folder.state_path,
+            self._language.register,
+            self._loop.submit,
+            self._loop.between_ticks,
+            vfs=options.vfs,
+        )
         self._worker = Worker(self.knowledge, self._readers, self._loop.submit)
         self._captures = [Capture(source, self.log) for source in self.definition.sources]
         self.status_reader = StatusReader(self, checkpointer)
@@ -230,7 +246,7 @@ class EmbeddedRuntime:
             options.retention,
             self._loop.submit,
         )
-        for part in (self._loop, self._worker, maintenance, *self._captures):
+        for part in (self._loop, self._builder, self._worker, maintenance, *self._captures):
             part.start()
             self._closing.callback(part.stop)
 
@@ -242,6 +258,9 @@ class EmbeddedRuntime:
             max(0.0, (outcome.committed_at_us - at) / 1_000) for at in outcome.source_commit_times_us
         ]
         self._measure.tick(outcome.changes, latencies)
+        for name in self._builder.notice(outcome.results):
+            outcome.touched.setdefault(name, 0)
+            self._feeds.restart(name)
         if self._publish(outcome) or outcome.results:
             self._worker.notice(outcome.tick, outcome.results)
         self._feeds.publish(outcome.feed)
@@ -312,6 +331,10 @@ class EmbeddedRuntime:
                 return self._language.explain(self._language.compile_view(definition, others))
         known = ", ".join(one.name for one in self.definition.views) or "none"
         raise NotFound(f"There is no view {view!r}.", hint=f"Known: {known}.")
+
+    def building(self) -> Mapping[str, BuildProgress]:
+        """Views of which a version is being built beside the ticks, and how far that is."""
+        return self._builder.progress()
 
     def status(self) -> Status:
         return self.status_reader.read()

@@ -14,7 +14,7 @@ import apsw
 from springline.core.position import PositionVector, Tick
 from springline.core.schema import TableSchema
 from springline.core.types import DATE, STRING, TIMESTAMP, TIMESTAMP_LTZ, Stored, decimal, store
-from springline.errors import NotFound, SqlError
+from springline.errors import NotFound, SqlError, ViewBuilding
 from springline.runtime.base import Freshness, QueryResult, SourceAge
 from springline.runtime.embedded.recorder import SOURCE as OWN_SOURCE
 from springline.runtime.embedded.state import Relation, read_relations, read_resume
@@ -32,8 +32,14 @@ class Tools:
     """What snapshots need from the application, and share: the query compiler, the knowledge bases' search, and what was compiled
     or read for the present set of relations. Thread-safe."""
 
-    def __init__(self, compile_query: QueryCompiler, search: Searcher) -> None:
+    def __init__(
+        self,
+        compile_query: QueryCompiler,
+        search: Searcher,
+        building: Callable[[], Mapping[str, object]] = dict[str, object],
+    ) -> None:
         self.search = search
+        self.building = building
         self._compile_query = compile_query
         self._lock = threading.Lock()
         self._version = -1
@@ -159,7 +165,11 @@ class EmbeddedSnapshot:
         self, sql: str, parameters: Mapping[str, object] | None = None, limit: int | None = None
     ) -> QueryResult:
         self._refuse_stopped(sql)
-        program = self._tools.program(sql, parameters or {}, self)
+        try:
+            program = self._tools.program(sql, parameters or {}, self)
+        except SqlError:
+            self._refuse_building(sql)
+            raise
         bound = {name: _stored(value) for name, value in (parameters or {}).items()}
         try:
             cursor = (
@@ -183,6 +193,15 @@ class EmbeddedSnapshot:
         for name, relation in self.relations.items():
             if relation.state == "stopped" and name in sql:
                 raise NotFound(f"View {name!r} is stopped: {relation.error}", hint="See `springline status`.")
+
+    def _refuse_building(self, sql: str) -> None:
+        """A query that cannot be used because it reads a view that does not exist yet."""
+        for name, progress in self._tools.building().items():
+            if name not in self.relations and name in sql:
+                raise ViewBuilding(
+                    f"View {name!r} is being built ({progress}).",
+                    hint="Try again when `springline status` says that it is live.",
+                )
 
 
 def _stored(value: object) -> Stored:

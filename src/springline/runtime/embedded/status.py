@@ -63,12 +63,21 @@ class StatusReader:
 
     def _relations(self, connection: apsw.Connection) -> list[RelationStatus]:
         found: list[RelationStatus] = []
-        for name, relation in sorted(read_relations(connection).items()):
+        building = {name: str(progress) for name, progress in self._runtime.building().items()}
+        for name, relation in read_relations(connection).items():
             rows = tick = 0
             if relation.state != "stopped":
                 rows, tick = self._count(connection, name)
-            found.append(RelationStatus(name, relation.kind, relation.state, rows, tick, relation.error))
-        return found
+            found.append(
+                RelationStatus(
+                    name, relation.kind, relation.state, rows, tick, relation.error, building.pop(name, None)
+                )
+            )
+        found += [
+            RelationStatus(name, "view", "building", 0, 0, None, progress)
+            for name, progress in building.items()
+        ]
+        return sorted(found, key=lambda one: one.name)
 
     def _count(self, connection: apsw.Connection, name: str) -> tuple[int, int]:
         """(rows, tick of the count). Counting costs a scan, so the figure is kept while the data is the same."""
