@@ -141,8 +141,11 @@ def window_call(where: Text, node: WindowTable) -> WindowCall:
             f"A row would belong to {size // step} windows; {MOST_WINDOWS} are the most.",
             "Choose a longer step.",
         )
+    relation = data.this
+    if isinstance(relation, exp.Subquery) and not relation.alias:
+        relation.set("alias", exp.TableAlias(this=exp.Identifier(this=kind.lower())))
     partition = tuple(data.args.get("partition") or ())
-    return WindowCall(node, kind, data.this, partition, time, size, step, lengths.get("OFFSET", 0) % size)
+    return WindowCall(node, kind, relation, partition, time, size, step, lengths.get("OFFSET", 0) % size)
 
 
 def _arguments(where: Text, node: WindowTable, kind: str, names: tuple[str, ...]) -> dict[str, Tree]:

@@ -3,13 +3,14 @@
 A scenario is a Markdown file. Its prose says what is shown; its fenced blocks are run, in order:
 
 ``table NAME``
-    One column a line as in CREATE TABLE (``id INT NOT NULL``), and ``PRIMARY KEY (…)`` if there is one.
-``view NAME`` or ``view NAME key=a,b``
+    One column a line as in CREATE TABLE (``id INT NOT NULL``), ``PRIMARY KEY (…)`` if there is one, and where it has event time
+    ``WATERMARK FOR at AS at - INTERVAL '5' SECOND``, followed by ``LATENESS '2' SECOND`` and ``IDLE AFTER '1' MINUTE`` if wanted.
+``view NAME`` or ``view NAME key=a,b``, and ``windows=live``
     A SELECT.
-``changes TABLE``
-    Rows that come (``+``) and go (``-``), under a header. Blocks with nothing between them are one tick, each for another table.
+``changes TABLE`` or ``changes TABLE at=60``
+    (``at``: the second at which its source committed it.) Rows that come (``+``) and go (``-``), under a header. Blocks with nothing between them are one tick, each for another table.
 ``expect VIEW``
-    The view's changes in that tick. A view whose changes are not given must not have changed.
+    The view's changes in that tick. A view whose changes are not given must not have changed. For ``late.VIEW``, what was late.
 ``rows VIEW``
     All rows of the view after that tick.
 
@@ -24,8 +25,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from springline.core.schema import Column, TableSchema
+from springline.core.schema import Column, EventTime, TableSchema
 from springline.core.types import Stored, parse_type, render, store
+from springline.sql.program import WindowMode
 from springline.sql.text_functions import parse_value
 from springline.testing.sql_harness import SqlHarness
 
@@ -40,6 +42,7 @@ class ScenarioView:
     name: str
     text: str
     key: tuple[str, ...] | None
+    windows: WindowMode = "closing"
 
 
 @dataclass(slots=True)
@@ -49,6 +52,7 @@ class ScenarioTick:
     changes: dict[str, list[SignedRow]] = field(default_factory=dict[str, list[SignedRow]])
     expected: dict[str, list[SignedRow]] = field(default_factory=dict[str, list[SignedRow]])
     rows: dict[str, list[SignedRow]] = field(default_factory=dict[str, list[SignedRow]])
+    committed_at_s: int = 0
 
 
 @dataclass(slots=True)
@@ -73,13 +77,17 @@ def parse_scenario(text: str) -> Scenario:
             made.tables.append(_table(name, body))
         elif kind == "view":
             key = next((tuple(one[4:].split(",")) for one in options if one.startswith("key=")), None)
-            made.views.append(ScenarioView(name, body.strip(), key))
+            windows: WindowMode = "live" if "windows=live" in options else "closing"
+            made.views.append(ScenarioView(name, body.strip(), key, windows))
         else:
             if kind == "changes" and not (follows and name not in made.ticks[-1].changes):
                 made.ticks.append(ScenarioTick())
             if not made.ticks:
                 raise ValueError(f"'{kind} {name}' comes before the first changes.")
             tick = made.ticks[-1]
+            tick.committed_at_s = max(
+                [tick.committed_at_s, *(int(one[3:]) for one in options if one[:3] == "at=")]
+            )
             {"changes": tick.changes, "expect": tick.expected, "rows": tick.rows}[kind][name] = _signed_rows(
                 body
             )
@@ -89,16 +97,39 @@ def parse_scenario(text: str) -> Scenario:
 def _table(name: str, body: str) -> TableSchema:
     columns: list[Column] = []
     key: tuple[str, ...] = ()
+    event_time: EventTime | None = None
     for line in filter(None, (one.strip().rstrip(",") for one in body.splitlines())):
         if found := re.fullmatch(r"PRIMARY KEY ?\((.*)\)", line):
             key = tuple(part.strip() for part in found[1].split(","))
+            continue
+        if line.startswith("WATERMARK FOR "):
+            event_time = _event_time(line)
             continue
         column, _, kind = line.partition(" ")
         required = kind.endswith(" NOT NULL")
         columns.append(
             Column(column, parse_type(kind.removesuffix(" NOT NULL").strip()), nullable=not required)
         )
-    return TableSchema(name, tuple(columns), key)
+    return TableSchema(name, tuple(columns), key, event_time=event_time)
+
+
+_DURATION = r"'(\d+)' (SECOND|MINUTE|HOUR|DAY)"
+_WATERMARK = re.compile(
+    rf"WATERMARK FOR (\w+) AS \1(?: - INTERVAL {_DURATION})?(?: LATENESS {_DURATION})?(?: IDLE AFTER {_DURATION})?"
+)
+_SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
+
+
+def _event_time(line: str) -> EventTime:
+    found = _WATERMARK.fullmatch(line)
+    if found is None:
+        raise ValueError(f"{line!r} is not understood.")
+    column, *parts = found.groups()
+    delay, lateness, idle = (
+        None if number is None else int(number) * _SECONDS[unit] * 1_000_000
+        for number, unit in zip(parts[::2], parts[1::2], strict=True)
+    )
+    return EventTime(column, delay or 0, lateness or 0, idle)
 
 
 def _signed_rows(body: str) -> list[SignedRow]:
@@ -117,23 +148,23 @@ def run_scenario(text: str) -> None:
     scenario = parse_scenario(text)
     harness = SqlHarness(scenario.tables)
     for view in scenario.views:
-        harness.add_view(view.name, view.text, key=view.key)
+        harness.add_view(view.name, view.text, key=view.key, windows=view.windows)
     for number, tick in enumerate(scenario.ticks, start=1):
-        done = harness.tick(_stored_changes(harness, tick.changes))
+        changes = _stored_changes(harness, tick.changes)
+        done = harness.tick(changes, committed_at_us=tick.committed_at_s * 1_000_000)
+        for side in (name for name in harness.readable if name not in harness.schemas):
+            found = _shown(harness, side, done.get(side, []))
+            _assert_same(harness, side, f"late in tick {number}", tick.expected.get(side, []), found)
         for view in scenario.views:
             found = _shown(harness, view.name, done.get(view.name, []))
             _assert_same(
                 harness, view.name, f"changes in tick {number}", tick.expected.get(view.name, []), found
             )
             kept = _shown(harness, view.name, [(row, 1) for row in harness.rows(view.name)])
-            batch = _shown(harness, view.name, [(row, 1) for row in harness.batch(view.name)])
-            _assert_same(
-                harness,
-                view.name,
-                f"rows after tick {number} (expected: its query over all rows)",
-                batch,
-                kept,
-            )
+            if not harness.views[view.name].close:
+                batch = _shown(harness, view.name, [(row, 1) for row in harness.batch(view.name)])
+                what = f"rows after tick {number} (expected: its query over all rows)"
+                _assert_same(harness, view.name, what, batch, kept)
             if view.name in tick.rows:
                 _assert_same(harness, view.name, f"rows after tick {number}", tick.rows[view.name], kept)
 
@@ -168,7 +199,7 @@ def _read(cell: str, column: Column) -> Stored:
 
 
 def _shown(harness: SqlHarness, name: str, rows: Iterable[tuple[tuple[Stored, ...], int]]) -> list[SignedRow]:
-    schema = harness.schemas[name]
+    schema = harness.readable[name]
     return [("+" if weight > 0 else "-", cells(row, schema)) for row, weight in rows]
 
 
@@ -190,7 +221,7 @@ def _assert_same(
     harness: SqlHarness, name: str, what: str, expected: Sequence[SignedRow], found: Sequence[SignedRow]
 ) -> None:
     if Counter(expected) != Counter(found):
-        header = harness.schemas[name].names
+        header = harness.readable[name].names
         raise AssertionError(
             f"View {name!r}, {what}:\n\nexpected\n{text_table(header, expected)}\n\nfound\n{text_table(header, found)}"
         )
