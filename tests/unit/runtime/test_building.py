@@ -14,7 +14,7 @@ import pytest
 from springline.core.schema import Column, TableSchema
 from springline.core.types import BIGINT, STRING
 from springline.errors import ViewBuilding
-from springline.runtime.embedded import building
+from springline.runtime.embedded import building, staging
 from springline.runtime.embedded.changing import ViewDefinition
 from springline.runtime.embedded.runtime import EmbeddedRuntime, Options
 from springline.runtime.embedded.staging import Staging, TableShape
@@ -170,6 +170,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.setattr(building, name, value)
     monkeypatch.setattr(building, "FEWEST_ROWS", 20)
+    monkeypatch.setattr(staging, "DROPPED_AT_ONCE_ROWS", 500)
     copy_inputs = building.Builder.__dict__["_copy_inputs"]
 
     def slowly(self: building.Builder, *rest: Any) -> None:

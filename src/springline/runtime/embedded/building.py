@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import apsw
 
@@ -30,9 +30,8 @@ from springline.core.position import Tick
 from springline.core.schema import TableSchema
 from springline.errors import SpringlineError
 from springline.runtime.embedded.catalog import Relations
-from springline.runtime.embedded.changelists import first_of, list_name
 from springline.runtime.embedded.engine import WorkResult
-from springline.runtime.embedded.shadow import CannotStage, Group, Shadow
+from springline.runtime.embedded.shadow import CannotStage, Copy, Group, Shadow
 from springline.runtime.embedded.staging import (
     Outdated,
     Staging,
@@ -44,7 +43,7 @@ from springline.runtime.embedded.staging import (
     is_empty,
     next_group,
 )
-from springline.runtime.embedded.tables import columns_of, create_relation, create_scratch, quote
+from springline.runtime.embedded.tables import create_relation, create_scratch, quote
 from springline.runtime.embedded.views import View, ViewFailed
 from springline.runtime.embedded.work import lower_priority
 from springline.storage import connect
@@ -76,10 +75,10 @@ class Slice:
     value: object = None
     error: Exception | None = None
     took_ms: float = 0.0
+    """How long the tick took that it was part of."""
     committed: threading.Event = field(default_factory=threading.Event)
 
     def apply(self, connection: apsw.Connection, tick: Tick) -> None:
-        started = time.perf_counter()
         self.error = None
         try:
             with connection:
@@ -87,7 +86,6 @@ class Slice:
         except (ViewFailed, Outdated, CannotStage, apsw.SQLError, apsw.ConstraintError) as error:
             # What it did is undone; the tick goes on without it.
             self.error = error
-        self.took_ms = (time.perf_counter() - started) * 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +144,12 @@ class Builder:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
-    def notice(self, applied: Sequence[WorkResult]) -> list[str]:
+    def notice(self, applied: Sequence[WorkResult], took_ms: float) -> list[str]:
         """A tick was committed, these slices with it. Names of the views that it switched in."""
         switched, self._switched = self._switched, []
         for one in applied:
             if isinstance(one, Slice):
+                one.took_ms = took_ms
                 one.committed.set()
         if self._relations.unbuilt:
             self._wake.set()
@@ -171,7 +170,9 @@ class Builder:
             try:
                 while not self._stop.is_set() and self._build_next():
                     continue
-                while not self._stop.is_set() and self._call(self._empty_gone):
+                while not self._stop.is_set() and self._in_slices(
+                    lambda _, rows: empty_gone(self._connection, rows)
+                ):
                     continue
             except _Stopped:
                 return
@@ -254,7 +255,8 @@ class Builder:
                 view.create()
                 view.attach()
                 view.backfill(tick)
-        shadow = Shadow(side, views, group.inputs, copies="main", lists="state")
+        copies = {schema.name: f"main.{quote(schema.name)}" for schema in group.inputs}
+        shadow = Shadow(side, views, group.inputs, copies=copies, lists="state")
         behind_at_first = None
         while True:
             self._check(group)
@@ -304,13 +306,14 @@ class Builder:
         with _reading(side):
             tick = _tick(side)
             for schema in group.inputs:
+                copy = Copy(side, schema, f"main.{quote(schema.name)}", "state")
                 if schema.key:
-                    _align_keyed(side, schema, group.tick, tick)
-                else:
-                    [(copied_at,)] = side.execute(
-                        "SELECT tick FROM main._copied WHERE name = ?", (schema.name,)
-                    )
-                    Shadow(side, (), (schema,), copies="main", lists="state").advance(copied_at, tick)
+                    copy.bring(group.tick, tick)
+                    continue
+                [(copied_at,)] = side.execute("SELECT tick FROM main._copied WHERE name = ?", (schema.name,))
+                if copy.fill(copied_at, tick):
+                    copy.bring(copied_at, tick)
+                    copy.clear()
             side.execute("DROP TABLE IF EXISTS main._copied")
         self._check(group)
         return tick
@@ -340,9 +343,6 @@ class Builder:
         if reached == tick:
             self._switched = list(staging.group.names)
         return reached, reached == tick
-
-    def _empty_gone(self, _tick: Tick) -> bool:
-        return empty_gone(self._connection, self._rows)
 
     def _call(self, action: Callable[[Tick], _T]) -> _T:
         """Has something done in the next tick, and waits for its commit. Raises what it raised."""
@@ -423,30 +423,3 @@ def _tick(side: apsw.Connection) -> Tick:
 def _rows(side: apsw.Connection, schema: TableSchema) -> int:
     [(rows,)] = side.execute(f"SELECT count(*) FROM state.{quote(schema.name)}")
     return int(rows)
-
-
-def _align_keyed(side: apsw.Connection, schema: TableSchema, after: int, through: int) -> None:
-    """Of every key that the list names, the copy gets the last row. Whether it was copied before or after the change does not matter."""
-    name, listed = f"main.{quote(schema.name)}", f"state.{quote(list_name(schema.name))}"
-    keys, columns = columns_of(schema.key), columns_of(schema.names)
-    span: Any = (first_of(after + 1), first_of(through + 1))
-    same = " AND ".join(f"r.{quote(part)} IS k.{quote(part)}" for part in schema.key)
-    if any(schema.column(part).nullable for part in schema.key):
-        side.execute(
-            f"""DELETE FROM {name} WHERE rowid IN (
-                    SELECT r.rowid FROM (SELECT DISTINCT {keys} FROM {listed} WHERE _seq > ? AND _seq < ?) k
-                    CROSS JOIN {name} r ON {same})""",
-            span,
-        )
-    else:
-        side.execute(
-            f"DELETE FROM {name} WHERE ({keys}) IN (SELECT {keys} FROM {listed} WHERE _seq > ? AND _seq < ?)",
-            span,
-        )
-    # With max(), SQLite takes the other columns from the row that holds the maximum.
-    side.execute(
-        f"""INSERT INTO {name}({columns}, _tick) SELECT {columns}, {through} FROM (
-                SELECT {columns}, _w, max(_seq) FROM {listed} WHERE _seq > ? AND _seq < ? GROUP BY {keys})
-            WHERE _w > 0""",
-        span,
-    )

@@ -205,7 +205,9 @@ class Relations:
         self._definitions = {definition.name: definition for definition in definitions}
         mirrored = {name: mirror.schema for name, mirror in self.mirrors.items()}
         self.watermarks.declare(event_times or {}, mirrored)
-        return self._reconcile(tick, is_start=True)
+        built = self._reconcile(tick, is_start=True)
+        self.lists.drop_unheld()
+        return built
 
     def _reconcile(self, tick: Tick, disturbed: Sequence[str] = (), *, is_start: bool = False) -> list[str]:
         """Brings the views to their definitions over the present tables. ``disturbed``: tables whose rows were changed beneath the

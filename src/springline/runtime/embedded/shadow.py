@@ -7,7 +7,7 @@ of a range of ticks through copies and views, in the one fixed order (``sql/prog
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,7 +15,7 @@ import apsw
 
 from springline.core.position import Tick
 from springline.core.schema import TableSchema
-from springline.runtime.embedded.changelists import first_of, list_name, tick_of
+from springline.runtime.embedded.changelists import TICK_BITS, first_of, list_name, tick_of
 from springline.runtime.embedded.tables import columns_of, quote
 from springline.runtime.embedded.views import View
 from springline.sql.program import Step, ViewProgram
@@ -39,7 +39,7 @@ class Group:
 
 
 class Shadow:
-    """``copies`` and ``lists`` are the attached databases with the inputs' copies and with their change lists."""
+    """``copies``: where the copy of each input is, as SQL. ``lists``: the attached database with their change lists."""
 
     def __init__(
         self,
@@ -47,12 +47,12 @@ class Shadow:
         views: Sequence[View],
         inputs: Sequence[TableSchema],
         *,
-        copies: str,
+        copies: Mapping[str, str],
         lists: str,
     ) -> None:
         self._connection = connection
         self._views = views
-        self._inputs = [_Input(connection, schema, copies, lists) for schema in inputs]
+        self._inputs = [Copy(connection, schema, copies[schema.name], lists) for schema in inputs]
 
     def next_stop(self, after: int, through: int, most: int) -> int:
         """Up to which tick, at least one further, the lists hold no more than ``most`` changes of an input."""
@@ -68,7 +68,7 @@ class Shadow:
         for one in self._inputs:
             if one.fill(after, through):
                 self._tell(one.schema.name, tick, active)
-                one.apply(tick)
+                one.bring(after, through)
         for view in self._views:
             if view.name in active and view.finish(tick):
                 self._tell(view.name, tick, active)
@@ -86,13 +86,13 @@ class Shadow:
                 active.add(view.name)
 
 
-class _Input:
+class Copy:
     """The copy of one relation. Its delta is ``temp."d:relation"``, which must be empty between two uses."""
 
-    def __init__(self, connection: apsw.Connection, schema: TableSchema, copies: str, lists: str) -> None:
+    def __init__(self, connection: apsw.Connection, schema: TableSchema, copy: str, lists: str) -> None:
         self._connection = connection
         self.schema = schema
-        self._copy = f"{copies}.{quote(schema.name)}"
+        self._copy = copy
         self._list = f"{lists}.{quote(list_name(schema.name))}"
         self._delta = f"temp.{quote('d:' + schema.name)}"
 
@@ -124,8 +124,9 @@ class _Input:
                     execute(f"INSERT INTO {self._delta} VALUES ({places})", (*row, 1 if weight > 0 else -1))
         return found > 0
 
-    def apply(self, tick: Tick) -> None:
-        """Brings the copy to its new rows."""
+    def bring(self, after: int, through: int) -> None:
+        """Brings the copy from the end of tick ``after`` to that of ``through``; a keyed one also where it is further for some keys: of every
+        key that the list names it gets the last row. A table without a key needs the delta filled."""
         execute, columns, key = self._connection.execute, columns_of(self.schema.names), self.schema.key
         if not key:
             for *row, _ in execute(f"SELECT * FROM {self._delta} WHERE _w < 0").fetchall():
@@ -134,20 +135,25 @@ class _Input:
                     f"DELETE FROM {self._copy} WHERE rowid = (SELECT rowid FROM {self._copy} WHERE {same} LIMIT 1)",
                     row,
                 )
-        elif any(self.schema.column(part).nullable for part in key):
+            execute(
+                f"INSERT INTO {self._copy}({columns}, _tick) SELECT {columns}, ? FROM {self._delta} WHERE _w > 0",
+                (through,),
+            )
+            return
+        keys, span = columns_of(key), (first_of(after + 1), first_of(through + 1))
+        named = f"SELECT {keys} FROM {self._list} WHERE _seq > ? AND _seq < ?"
+        if any(self.schema.column(part).nullable for part in key):
             same = " AND ".join(f"r.{quote(part)} IS k.{quote(part)}" for part in key)
-            execute(
-                f"""DELETE FROM {self._copy} WHERE rowid IN (
-                        SELECT r.rowid FROM {self._delta} k CROSS JOIN {self._copy} r ON {same} WHERE k._w < 0)"""
-            )
+            gone = f"rowid IN (SELECT r.rowid FROM ({named}) k CROSS JOIN {self._copy} r ON {same})"
         else:
-            keys = columns_of(key)
-            execute(
-                f"DELETE FROM {self._copy} WHERE ({keys}) IN (SELECT {keys} FROM {self._delta} WHERE _w < 0)"
-            )
+            gone = f"({keys}) IN ({named})"
+        execute(f"DELETE FROM {self._copy} WHERE {gone}", span)
+        # With max(), SQLite takes the other columns from the row that holds the maximum.
         execute(
-            f"INSERT INTO {self._copy}({columns}, _tick) SELECT {columns}, ? FROM {self._delta} WHERE _w > 0",
-            (tick,),
+            f"""INSERT INTO {self._copy}({columns}, _tick) SELECT {columns}, last >> {TICK_BITS} FROM (
+                    SELECT {columns}, _w, max(_seq) AS last FROM {self._list} WHERE _seq > ? AND _seq < ? GROUP BY {keys})
+                WHERE _w > 0""",
+            span,
         )
 
     def clear(self) -> None:
@@ -170,9 +176,9 @@ class CannotStage(Exception):
     """A statement names a table in a way that cannot be told from a column."""
 
 
-def staged(program: ViewProgram, group: Group) -> ViewProgram:
-    """The same program over the copies in ``building``, with all tables of the group's views under names that begin with ``new:``."""
-    rename = _Renaming(group)
+def staged(program: ViewProgram, group: Group, copies: Mapping[str, str]) -> ViewProgram:
+    """The same program over copies of the inputs, with all tables of the group's views under names that begin with ``new:``."""
+    rename = _Renaming(group, copies)
     view_inputs = {name: rename.relation(name) for name in program.inputs}
     return replace(
         program,
@@ -197,11 +203,11 @@ def staged_name(name: str) -> str:
 
 
 class _Renaming:
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, copies: Mapping[str, str]) -> None:
+        self._copies = copies
         self._own = set(group.names)
         self._main = {*group.names}
         self._temp = {"d:" + name for name in group.names}
-        self._inputs = {schema.name for schema in group.inputs}
         for program in group.programs:
             for step in (*program.state, *program.scratch):
                 if (made := _MADE.match(step.sql)) is not None and "INDEX" not in made["head"]:
@@ -234,8 +240,8 @@ class _Renaming:
         if schema is None:
             return found[0]
         name = name.replace('""', '"')
-        if schema == "main." and name in self._inputs:
-            return f"building.{quote(name)}"
+        if schema == "main." and name in self._copies:
+            return self._copies[name]
         if name in (self._main if schema == "main." else self._temp):
             return schema + quote(staged_name(name))
         return found[0]

@@ -5,6 +5,9 @@ The file holds the views and copies of their inputs as of some tick. The views' 
 their names and lets the engine maintain them. Until then nothing that anybody reads has changed, and whatever is there when the process
 dies is dropped at the next start.
 
+SQLite makes an index in one statement, which takes a third of a second for each million rows. So a large input on which the views need a
+new index is copied too, with its indexes, and takes the place of the table that was there.
+
 Everything here runs on the writing connection inside a tick. A tick may be rolled back and its slice applied again: what a slice
 needs is read from the files or given to it, never remembered.
 """
@@ -20,13 +23,14 @@ from typing import Final
 import apsw
 
 from springline.core.position import Tick
+from springline.core.schema import TableSchema
 from springline.runtime.embedded.catalog import Relations
 from springline.runtime.embedded.changelists import APPLICATION
 from springline.runtime.embedded.changing import (
     components,
     outer_inputs,
 )
-from springline.runtime.embedded.indexes import IndexStep, ensure_index, shared_indexes
+from springline.runtime.embedded.indexes import IndexStep, ensure_index, indexes_on, shared_indexes
 from springline.runtime.embedded.shadow import STAGED, Group, Shadow, staged
 from springline.runtime.embedded.tables import quote
 from springline.runtime.embedded.views import View
@@ -41,6 +45,7 @@ DROPPED_AT_ONCE_ROWS: Final = 100_000
 
 _DROPPED: Final = re.compile(r'^DROP TABLE IF EXISTS main\."((?:[^"]|"")*)"$')
 _INDEX: Final = re.compile(r'^CREATE (UNIQUE )?INDEX "((?:[^"]|"")*)" ON "(?:[^"]|"")*"')
+_NUMBERED: Final = re.compile(r"^(\d+:)+")
 _TABLE: Final = re.compile(r'^CREATE TABLE "(?:[^"]|"")*"')
 
 
@@ -120,30 +125,51 @@ class Staging:
         self._connection = connection
         self._relations = relations
         self.group = group
+        self._replaced: list[str] = []
         self._shadow: Shadow | None = None
         self._views: list[View] = []
 
     def prepare(self, tick: Tick) -> list[TableShape]:
         """Makes the staged tables, empty; which tables there are to copy."""
         check_current(self._relations, self.group)
-        copies = {schema.name for schema in self.group.inputs}
+        inputs = [schema.name for schema in self.group.inputs]
+        self._replaced = []
+        self._replaced = [schema.name for schema in self.group.inputs if self._needs_replacement(schema)]
         found = self._connection.execute(
             "SELECT type, name, tbl_name, sql FROM building.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
         ).fetchall()
-        shapes: list[TableShape] = []
-        for kind, name, table, sql in found:
-            if table in copies or name.startswith("sqlite_"):
-                continue
-            if kind == "table":
-                head = f"CREATE TABLE main.{quote(STAGED + name)}"
-                self._connection.execute(_TABLE.sub(lambda _, head=head: head, sql, count=1))
-                shapes.append(TableShape.of(self._connection, "building", name))
-            elif (index := _INDEX.match(sql)) is not None:
-                # Names of indexes stay for good, and those of the present version are taken.
-                unique, new = index[1] or "", quote(f"{tick}:{name}")
-                head = f"CREATE {unique}INDEX main.{new} ON {quote(STAGED + table)}"
-                self._connection.execute(head + sql[index.end() :])
-        return shapes
+        found = [row for row in found if row[2] not in inputs or row[2] in self._replaced]
+        for name in self._replaced:
+            # Its other indexes are on the present table alone.
+            own = set(indexes_on(self._connection, name))
+            missing = own - {
+                index for _, _, table, sql in found if table == name and (index := IndexStep.of(sql))
+            }
+            found += [
+                ("index", one.name, name, f"CREATE INDEX {quote(one.name)} ON {quote(name)}({one.columns})")
+                for one in missing
+            ]
+        shapes = [self._make(kind, name, table, sql, tick) for kind, name, table, sql in found]
+        return [shape for shape in shapes if shape is not None]
+
+    def _make(self, kind: str, name: str, table: str, sql: str, tick: Tick) -> TableShape | None:
+        """A staged table, or an index of one."""
+        if kind == "table":
+            head = f"CREATE TABLE main.{quote(STAGED + name)}"
+            self._connection.execute(_TABLE.sub(lambda _: head, sql, count=1))
+            return TableShape.of(self._connection, "building", name)
+        if (index := _INDEX.match(sql)) is not None:
+            # Names of indexes stay for good, and those of the present version are taken.
+            unique, new = index[1] or "", quote(f"{tick}:{_NUMBERED.sub('', name)}")
+            head = f"CREATE {unique}INDEX main.{new} ON {quote(STAGED + table)}"
+            self._connection.execute(head + sql[index.end() :])
+        return None
+
+    def _needs_replacement(self, schema: TableSchema) -> bool:
+        """Whether making the indexes on the present table would hold a tick up for long."""
+        there = indexes_on(self._connection, schema.name)
+        lacking = any(one.relation == schema.name and one not in there for one in self.indexes())
+        return lacking and bool(schema.key) and self._is_large(schema.name)
 
     def copy(self, shape: TableShape, rows: int) -> int:
         """Copies the next rows of a table; how many."""
@@ -154,8 +180,8 @@ class Staging:
         return self._connection.changes()
 
     def indexes(self) -> list[IndexStep]:
-        """What the views need on the relations that they read."""
-        names = [schema.name for schema in self.group.inputs]
+        """What the views need on the relations that they read, but for those that are replaced."""
+        names = [schema.name for schema in self.group.inputs if schema.name not in self._replaced]
         return list(
             dict.fromkeys(
                 one for program in self.group.programs for one in shared_indexes(program.state, names)
@@ -169,15 +195,19 @@ class Staging:
     def open(self) -> None:
         """Makes the staged views ready to be brought forward."""
         check_current(self._relations, self.group)
+        copies = {
+            schema.name: f"main.{quote(STAGED + schema.name)}"
+            if schema.name in self._replaced
+            else f"building.{quote(schema.name)}"
+            for schema in self.group.inputs
+        }
         self._views = [
-            View(self._connection, staged(program, self.group), shown=program.name)
+            View(self._connection, staged(program, self.group, copies), shown=program.name)
             for program in self.group.programs
         ]
         for view in self._views:
             view.attach()
-        self._shadow = Shadow(
-            self._connection, self._views, self.group.inputs, copies="building", lists="main"
-        )
+        self._shadow = Shadow(self._connection, self._views, self.group.inputs, copies=copies, lists="main")
 
     def advance(self, tick: Tick, after: int, most: int) -> int:
         """Brings the views forward by about ``most`` changes; up to the end of which tick. When that is the running one, they are
@@ -196,7 +226,9 @@ class Staging:
         for view in self._views:
             view.detach()
         for program in reversed(self.group.programs):
-            self._put_aside(program.name, tick)
+            self._take_away(program.name, tick)
+        for name in self._replaced:
+            self._put_aside(name, tick)
         for (name,) in _tables(connection, STAGED):
             connection.execute(f"ALTER TABLE main.{quote(name)} RENAME TO {quote(name[len(STAGED) :])}")
         for program in self.group.programs:
@@ -212,28 +244,30 @@ class Staging:
         relations.hold_lists((), tick)
         relations.drop_unused()
 
-    def _put_aside(self, name: str, tick: Tick) -> None:
-        """Takes the present version away; its large tables get other names, to be emptied later."""
+    def _take_away(self, name: str, tick: Tick) -> None:
+        """Takes the present version of a view away; its large tables get other names, to be emptied later."""
         relation = self._relations.relations.get(name)
         if relation is None:
             return
         for step in relation.drop_steps:
-            if (found := _DROPPED.match(step)) is None:
-                continue
-            table = found[1].replace('""', '"')
-            if not self._is_large(table):
-                continue
-            indexes = self._connection.execute(
-                "SELECT name FROM main.sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL",
-                (table,),
-            ).fetchall()
-            for (index,) in indexes:
-                self._connection.execute(f"DROP INDEX main.{quote(index)}")
-            self._connection.execute(
-                f"ALTER TABLE main.{quote(table)} RENAME TO {quote(f'{GONE}{tick}:{table}')}"
-            )
+            if (found := _DROPPED.match(step)) is not None:
+                table = found[1].replace('""', '"')
+                if self._is_large(table):
+                    self._put_aside(table, tick)
         # A list that subscribers follow goes on; it is begun anew with the new version.
         self._relations.drop_view(name, keep_list=self._relations.lists.is_held_by(name, APPLICATION))
+
+    def _put_aside(self, table: str, tick: Tick) -> None:
+        """Gives a table another name, and frees those of its indexes."""
+        indexes = self._connection.execute(
+            "SELECT name FROM main.sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL",
+            (table,),
+        ).fetchall()
+        for (index,) in indexes:
+            self._connection.execute(f"DROP INDEX main.{quote(index)}")
+        self._connection.execute(
+            f"ALTER TABLE main.{quote(table)} RENAME TO {quote(f'{GONE}{tick}:{table}')}"
+        )
 
     def _is_large(self, table: str) -> bool:
         exists = self._connection.execute(
