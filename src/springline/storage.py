@@ -117,8 +117,8 @@ def check_version(connection: apsw.Connection, path: Path, file_format: Format) 
 def immediate(connection: apsw.Connection) -> Iterator[None]:
     """One write transaction; rolled back when the body or its commit raises."""
     with _full_disk_told(connection):
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             yield
             connection.execute("COMMIT")
         except BaseException:
