@@ -17,6 +17,7 @@ from springline.errors import ViewBuilding
 from springline.runtime.embedded import building, staging
 from springline.runtime.embedded.changing import ViewDefinition
 from springline.runtime.embedded.runtime import EmbeddedRuntime, Options
+from springline.runtime.embedded.shadow import CannotStage, Group
 from springline.runtime.embedded.staging import Staging, TableShape
 from springline.testing.memory_source import MemorySource
 from tests.unit.runtime.running import ORDERS, TOTALS, runtime
@@ -93,7 +94,7 @@ class Writer:
             time.sleep(0.002)
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -166,10 +167,10 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         ("COPY_ROWS", 150),
         ("MOST_ROWS", 150),
         ("ADVANCE_CHANGES", 40),
-        ("CLOSE_BEHIND", 15),
+        ("SLICE_CHANGES", 15),
     ):
         monkeypatch.setattr(building, name, value)
-    monkeypatch.setattr(building, "FEWEST_ROWS", 20)
+    monkeypatch.setattr(building, "FEWEST_ROWS", 150)
     monkeypatch.setattr(staging, "DROPPED_AT_ONCE_ROWS", 500)
     copy_inputs = building.Builder.__dict__["_copy_inputs"]
 
@@ -267,3 +268,17 @@ def test_a_key_that_is_not_unique_stops_the_new_view_or_keeps_the_old_one(tmp_pa
     with runtime(tmp_path, [source], views=[TOTALS], options=BESIDE) as made:
         assert not made.status().errors
         assert_equal_to_batch(made, [TOTALS])
+
+
+def test_a_view_that_cannot_be_built_elsewhere_is_filled_within_one_tick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(group: Group) -> None:
+        raise CannotStage(group.names[0])
+
+    monkeypatch.setattr(building, "check_stageable", refuse)
+    with filled(tmp_path, VIEWS) as (made, source):
+        with Writer(source):
+            until(all_live(made, VIEWS))
+        assert_equal_to_batch(made, VIEWS)
+        until(lambda: not leftovers(made))

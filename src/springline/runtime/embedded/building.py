@@ -31,8 +31,9 @@ from springline.core.schema import TableSchema
 from springline.errors import SpringlineError
 from springline.runtime.embedded.catalog import Relations
 from springline.runtime.embedded.engine import WorkResult
-from springline.runtime.embedded.shadow import CannotStage, Copy, Group, Shadow
+from springline.runtime.embedded.shadow import CannotStage, Copy, Group, Shadow, check_stageable
 from springline.runtime.embedded.staging import (
+    BUILD,
     Outdated,
     Staging,
     TableShape,
@@ -40,6 +41,7 @@ from springline.runtime.embedded.staging import (
     attach,
     detach,
     empty_gone,
+    fill_now,
     is_empty,
     next_group,
 )
@@ -56,7 +58,7 @@ SLICE_MS: Final = 15.0
 FEWEST_ROWS: Final = 200
 MOST_ROWS: Final = 100_000
 ADVANCE_CHANGES: Final = 20_000
-CLOSE_BEHIND: Final = 2_000
+SLICE_CHANGES: Final = 1_000
 RETRY_S: Final = 5.0
 
 _logger = logging.getLogger("springline.building")
@@ -197,7 +199,12 @@ class Builder:
             _logger.info("built %s in %.1f s", names, time.monotonic() - started)
         except Outdated:
             self._abandon(group)
-        except (ViewFailed, CannotStage) as failure:
+        except CannotStage as reason:
+            _logger.info("%s is filled within one tick: %s", names, reason)
+            self._tell(group, "filling within one tick", 0.0)
+            self._abandon(group)
+            self._fill_within_a_tick(group)
+        except ViewFailed as failure:
             _logger.error("%s", failure)
             self._abandon(group, failure)
         except (apsw.Error, SpringlineError) as error:
@@ -213,10 +220,20 @@ class Builder:
         return True
 
     def _build(self, group: Group) -> None:
+        check_stageable(group)
         remove_file(self._path)
         with self._side_connection() as side:
             built_at = self._fill(side, group)
         self._bring_in(group, built_at)
+
+    def _fill_within_a_tick(self, group: Group) -> None:
+        def action(tick: Tick) -> None:
+            for schema in group.inputs:
+                self._relations.lists.hold(schema, BUILD, tick)
+            fill_now(self._relations, group, tick)
+            self._switched = list(group.names)
+
+        self._call(action)
 
     def _abandon(self, group: Group, failure: Exception | None = None) -> None:
         def action(_tick: Tick) -> None:
@@ -331,18 +348,28 @@ class Builder:
         for index in staging.indexes():
             self._call(lambda _, index=index: staging.ensure_index(index))
         self._call(lambda _: staging.open())
-        after, is_done = built_at, False
-        while not is_done:
-            after, is_done = self._in_slices(
-                lambda tick, changes, after=after: self._advance(staging, tick, after, changes)
-            )
+        self._catch_up(staging, built_at)
         self._outside(lambda: detach(self._connection))
 
-    def _advance(self, staging: Staging, tick: Tick, after: int, changes: int) -> tuple[int, bool]:
-        reached = staging.advance(tick, after, min(changes, CLOSE_BEHIND))
+    def _catch_up(self, staging: Staging, built_at: int) -> None:
+        """Brings the staged views forward until they are at the running tick, which switches them in. Where as much comes as a slice
+        carries, slices become larger: it is better that some ticks take longer than that it never ends."""
+        after, behind, changes = built_at, 0, SLICE_CHANGES
+        while True:
+            tick, reached = self._call(
+                lambda tick, after=after, most=changes: (tick, self._advance(staging, tick, after, most))
+            )
+            if reached == tick:
+                return
+            changes = changes * 2 if behind and tick - reached >= behind else changes
+            after, behind = reached, tick - reached
+            self._tell(staging.group, "catching up", 1 / behind)
+
+    def _advance(self, staging: Staging, tick: Tick, after: int, most: int) -> int:
+        reached = staging.advance(tick, after, most)
         if reached == tick:
             self._switched = list(staging.group.names)
-        return reached, reached == tick
+        return reached
 
     def _call(self, action: Callable[[Tick], _T]) -> _T:
         """Has something done in the next tick, and waits for its commit. Raises what it raised."""

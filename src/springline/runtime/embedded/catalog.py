@@ -135,7 +135,7 @@ class Relations:
             if any(self._is_broken(name) for name in self._definitions):
                 self._reconcile(tick)
             return
-        if known.schema.columns == schema.columns and known.schema.key == schema.key:
+        if (known.schema.columns, known.schema.key, known.schema.kept) == (schema.columns, schema.key, schema.kept):
             return
         self._execute(reshape_statements(known.schema, schema))
         write_relation(self._connection, replace(known, schema=schema))
@@ -292,8 +292,7 @@ class Relations:
                     gone.remove(name)
         for name in gone:
             self.drop_view(name)
-        views = list(kept.values())
-        self.views_in_order = in_order(views, lambda view: view.program.inputs)
+        self.views_in_order = in_order(list(kept.values()), lambda view: view.program.inputs)
         self._index_readers()
         for name, error in compiled.broken.items():
             self._write_stopped(name, f"View {name!r} is stopped: {error}")
@@ -311,7 +310,7 @@ class Relations:
             for name in reversed(names):
                 self.drop_view(name)
             for name in names:
-                if self._build(programs[name], tick):
+                if self.fill(programs[name], tick):
                     built.append(name)
         self.unbuilt = {name: unbuilt[name] for name in programs if name in unbuilt}
         return built
@@ -324,7 +323,7 @@ class Relations:
         names = [name for name in outer_inputs(programs) if name in self.relations]
         return rows_up_to(self._connection, names, self._inline_rows) <= self._inline_rows
 
-    def _build(self, program: ViewProgram, tick: Tick) -> bool:
+    def fill(self, program: ViewProgram, tick: Tick) -> bool:
         """Fills a view now; whether that went well. Otherwise it is stopped with the reason."""
         name = program.name
         if stopped := [one for one in program.inputs if one not in self.relations or self._is_broken(one)]:
@@ -403,11 +402,9 @@ class Relations:
     def drop_unused(self) -> None:
         """Drops views that are not declared and that no version of another one reads any more, and indexes that views shared and
         none needs."""
-        read = {name for view in self.views_in_order for name in view.program.inputs}
         for view in reversed(self.views_in_order):
-            if view.name not in self._definitions and view.name not in read:
+            if view.name not in self._definitions and view.name not in self.readers:
                 self.drop_view(view.name)
-                read = {name for view in self.views_in_order for name in view.program.inputs}
         programs = [*(view.program for view in self.views_in_order), *self.unbuilt.values()]
         drop_unused_indexes(self._connection, self.relations, programs)
 

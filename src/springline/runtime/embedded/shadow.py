@@ -173,7 +173,15 @@ _ON_TABLE: Final = re.compile(r'^(\s+ON\s+)(?:(?:main|temp)\.)?"((?:[^"]|"")*)"'
 
 
 class CannotStage(Exception):
-    """A statement names a table in a way that cannot be told from a column."""
+    """A view whose statements use more than its own tables and what it reads."""
+
+
+def check_stageable(group: Group) -> None:
+    """Raises CannotStage for views that have to be filled where they will be, within one tick."""
+    for program in group.programs:
+        if program.close or program.sides:
+            raise CannotStage(f"{program.name!r} has windows that close")
+        staged(program, group, {schema.name: quote(schema.name) for schema in group.inputs})
 
 
 def staged(program: ViewProgram, group: Group, copies: Mapping[str, str]) -> ViewProgram:
@@ -244,4 +252,6 @@ class _Renaming:
             return self._copies[name]
         if name in (self._main if schema == "main." else self._temp):
             return schema + quote(staged_name(name))
+        if schema == "main.":
+            raise CannotStage(f"{name!r} is no table of the view")
         return found[0]

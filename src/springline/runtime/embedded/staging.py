@@ -239,7 +239,7 @@ class Staging:
             if program.name in relations.lists:
                 relations.lists.restart(program.schema, tick)
         _release(relations, self.group)
-        names = set(self.group.names)
+        names = self.group.names
         relations.unbuilt = {name: one for name, one in relations.unbuilt.items() if name not in names}
         relations.hold_lists((), tick)
         relations.drop_unused()
@@ -279,6 +279,18 @@ class Staging:
             f"SELECT count(*) FROM (SELECT 1 FROM main.{quote(table)} LIMIT {DROPPED_AT_ONCE_ROWS + 1})"
         )
         return rows > DROPPED_AT_ONCE_ROWS
+
+
+def fill_now(relations: Relations, group: Group, tick: Tick) -> None:
+    """Fills the views within the running tick."""
+    check_current(relations, group)
+    for program in reversed(group.programs):
+        relations.drop_view(program.name)
+    filled = [program.name for program in group.programs if relations.fill(program, tick)]
+    _release(relations, group)
+    relations.unbuilt = {name: one for name, one in relations.unbuilt.items() if name not in group.names}
+    relations.hold_lists(filled, tick)
+    relations.drop_unused()
 
 
 def abandon(connection: apsw.Connection, relations: Relations, group: Group) -> None:
