@@ -50,6 +50,8 @@ class TableSchema:
     (``source.schema.table`` outside PostgreSQL's ``public``), a plain word for a view.
     An empty ``key`` means that whole rows are the key (REPLICA IDENTITY FULL without a primary key):
     equal rows may then occur more than once. ``event_time`` is declared for a table and derived for a view; a source knows none.
+    A table that is not ``kept`` is a stream: its rows only come, pass through the views that read it, and are not stored. Its key,
+    if it has one, is the source's promise that no two rows have the same.
     """
 
     name: str
@@ -57,6 +59,7 @@ class TableSchema:
     key: tuple[str, ...] = ()
     comment: str = ""
     event_time: EventTime | None = None
+    kept: bool = True
     _positions: dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict[str, int])
 
     def __post_init__(self) -> None:
@@ -105,6 +108,8 @@ class TableSchema:
         }
         if self.event_time is not None:
             made["event_time"] = self.event_time.to_json()
+        if not self.kept:
+            made["kept"] = False
         return made
 
     @staticmethod
@@ -124,6 +129,7 @@ class TableSchema:
             key=tuple(data["key"]),
             comment=data.get("comment", ""),
             event_time=EventTime(*data["event_time"]) if data.get("event_time") else None,
+            kept=data.get("kept", True),
         )
 
 

@@ -41,11 +41,13 @@ class JsonTable:
 
     ``columns``: each field's SQL type, as text (``"BIGINT NOT NULL"``, ``"DECIMAL(12, 2)"``, ``"STRING"``); other fields are ignored.
     ``key``: the columns that identify a row; a later line with the same key replaces it. Without a key every line is a row of its own.
-    ``tag``: the value of the source's ``table_field`` in its lines; the table's own name where none is given.
+    ``kept``: False makes it a stream, whose rows pass through the views that read it and are not stored; they only come, and a ``key`` is the
+    promise that no two have the same. ``tag``: the value of the source's ``table_field`` in its lines; the table's own name where none is given.
     """
 
     columns: Mapping[str, str]
     key: Sequence[str] = field(default=())
+    kept: bool = True
     tag: str | None = None
 
 
@@ -76,7 +78,7 @@ def schema_of(name: str, table: JsonTable) -> TableSchema:
             ) from error
         columns.append(Column(column, kind, nullable=plain == text and column not in table.key))
     try:
-        return TableSchema(name, tuple(columns), tuple(table.key))
+        return TableSchema(name, tuple(columns), tuple(table.key), kept=table.kept)
     except ValueError as error:
         raise ConfigurationError(str(error), hint="Name the key's columns as they are declared.") from error
 

@@ -9,6 +9,7 @@ from springline.core.schema import TableSchema
 from springline.errors import SqlError
 from springline.sql.catalog import Catalog
 from springline.sql.clauses import CommonTables
+from springline.sql.dead_letters import dead_letters
 from springline.sql.dialect import parse_query
 from springline.sql.full import full
 from springline.sql.groups import aggregate
@@ -18,7 +19,8 @@ from springline.sql.program import OperatorLevel, Step, ViewProgram, WindowMode
 from springline.sql.query import Translator
 from springline.sql.rows import Index, names_of
 from springline.sql.sessions import maintain_sessions
-from springline.sql.shapes import Full, Node, Outer, Plan, Project, Sessions
+from springline.sql.shapes import Full, Node, Outer, Plan, Project, Sessions, Stream
+from springline.sql.streams import maintain_stream
 from springline.sql.typed import quote
 from springline.sql.windows_close import follow_watermarks
 
@@ -59,6 +61,8 @@ def _parts(node: Node, *, is_view: bool, view: str) -> Parts:
         return outer(node, shape, is_view=is_view, view=view)
     if isinstance(shape, Full):
         return full(node, shape, is_view=is_view, view=view)
+    if isinstance(shape, Stream):
+        return maintain_stream(node, shape)
     if isinstance(shape, Sessions):
         return maintain_sessions(node, shape, view=view)
     return aggregate(node, shape, is_view=is_view, view=view)
@@ -92,6 +96,12 @@ def _assemble(name: str, text: str, plan: Plan, batch: str) -> ViewProgram:
         levels.extend(part.levels)
         scans.extend(part.scans)
     forget = [step for _, part in parts for step in part.forget]
+    letters = dead_letters(name, parts)
+    state.extend(letters.state)
+    finish.extend(letters.finish)
+    close.extend(letters.finish)
+    backfill.extend(letters.backfill)
+    levels.extend(letters.levels)
     warnings = [*plan.warnings]
     for relation in dict.fromkeys(one for one in scans if one not in own):
         warnings.append(
@@ -109,7 +119,7 @@ def _assemble(name: str, text: str, plan: Plan, batch: str) -> ViewProgram:
         finish=tuple(finish),
         backfill=(*backfill, *forget),
         clear=tuple(step for _, part in parts for step in part.clear),
-        drop=tuple(step for _, part in parts for step in part.drop),
+        drop=(*(step for _, part in parts for step in part.drop), *letters.drop),
         batch=batch,
         warnings=tuple(warnings),
         close=(*close, *forget) if forget else (),

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
+from springline.sql import outer_joins
 from springline.sql.aggregates import Slots, group_output
 from springline.sql.catalog import Catalog
 from springline.sql.check import Checker
@@ -25,31 +26,39 @@ from springline.sql.clauses import (
     projections,
     refuse_clauses,
     refuse_order,
+    refuse_windows,
     resolve,
-    row_conditions,
     written_name,
 )
+from springline.sql.dead_letters import Failures
 from springline.sql.dialect import Text, Tree
 from springline.sql.full import full_key
 from springline.sql.guarded import guarded, of_aggregation, of_columns, of_join
-from springline.sql.keys import row_key
+from springline.sql.keys import row_key, with_hidden_key
+from springline.sql.layout import laid_out, numbered
 from springline.sql.over import contains_window
 from springline.sql.query import Translator, group_key
-from springline.sql.rows import Occurrence, Rows, determined, join
+from springline.sql.rewrite import signature
+from springline.sql.rows import Occurrence, Rows, determined
 from springline.sql.scope import Item, Scope, relation_columns, relation_qualifiers
+from springline.sql.set_operations import set_operation
 from springline.sql.shapes import (
     Aggregate,
     Columns,
+    FailedRows,
     Full,
     Node,
     NotIncremental,
     Outer,
     Plan,
     Project,
+    Sessions,
     Shape,
     node_schema,
 )
-from springline.sql.typed import NULL, Typed, describe, quote
+from springline.sql.streams import keep_streams
+from springline.sql.subqueries import Subqueries
+from springline.sql.typed import NULL, Typed
 from springline.sql.windows import window_call, windowed
 from springline.sql.windows_plan import PlannedWindows, session_shape, session_window
 from springline.sql.windows_syntax import WindowTable
@@ -67,9 +76,12 @@ class Planner:
         self.warnings: list[str] = []
         self.windows = PlannedWindows(view, live=live)
         self._aliases = 0
+        self._numbers = 0
+        self._signatures: dict[str, str] = {}
+        self._failures = Failures()
 
     def plan(self, query: Tree, key: Sequence[str] | None) -> Plan:
-        shape = self._shape(query, CommonTables())
+        shape = self.shape(query, CommonTables())
         if isinstance(shape, Outer) and not shape.anchor_columns:
             shape = self._over(shape)
         untyped = next((name for name, typed in shape.columns if typed.type == NULL), None)
@@ -78,6 +90,7 @@ class Planner:
                 query, f"Column {untyped!r} is always NULL.", "CAST(NULL AS STRING) gives it a type."
             )
         chosen = self._view_key(query, shape, key)
+        self._add_failed_rows()
         self.nodes.append(
             Node(
                 self.view,
@@ -85,7 +98,9 @@ class Planner:
                 node_schema(self.view, shape.columns, chosen, self.windows.event_time(shape)),
             )
         )
-        return Plan(self.nodes, tuple(self.inputs), self.warnings)
+        inputs = [self.catalog[name] for name in self.inputs]
+        nodes = keep_streams(self.view, laid_out(self, self.nodes), inputs, self.where)
+        return Plan(nodes, tuple(self.inputs), self.warnings)
 
     def _view_key(self, query: Tree, shape: Shape, declared: Sequence[str] | None) -> tuple[str, ...]:
         names = [name for name, _ in shape.columns]
@@ -111,14 +126,15 @@ class Planner:
 
     # -- queries ---------------------------------------------------------------------------------------------------
 
-    def _shape(self, node: Tree, tables: CommonTables) -> Shape:
+    def shape(self, node: Tree, tables: CommonTables) -> Shape:
         """The shape of a query; the whole of it is computed again where a part of it has no operator."""
-        before = (len(self.nodes), dict(self.inputs), list(self.warnings))
+        before = (len(self.nodes), dict(self.inputs), list(self.warnings), self._failures.mark())
         try:
             return self._incremental(node, tables)
         except NotIncremental as reason:
             del self.nodes[before[0] :]
             self.inputs, self.warnings = before[1], before[2]
+            self._failures.back_to(before[3])
             return self._full(node, tables, reason)
 
     def _incremental(self, node: Tree, tables: CommonTables) -> Shape:
@@ -127,9 +143,11 @@ class Planner:
         if isinstance(node, exp.Subquery):
             if node.args.get("limit") or node.args.get("offset"):
                 raise NotIncremental("LIMIT", "")
-            return self._shape(node.this, tables)
+            return self.shape(node.this, tables)
         if isinstance(node, exp.SetOperation):
-            return self._set_operation(node, tables)
+            if node.args.get("limit") or node.args.get("offset"):
+                raise NotIncremental("LIMIT", "")
+            return set_operation(self, node, tables)
         if not isinstance(node, exp.Select):
             raise self.where.error(node, f"{self.where.quote(node)} is not a query.", "Write SELECT ….")
         return self._select(node, tables)
@@ -166,9 +184,11 @@ class Planner:
             raise NotIncremental("LIMIT", "")
         scope = Scope(self.where)
         rows = self.from_clause(node, scope, tables)
-        checker = self.checker(scope)
+        has_left = rows.has_left
+        subqueries = Subqueries(self, scope, rows, tables)
         if (clause := node.args.get("where")) is not None:
-            rows.filters.extend(guarded(row_conditions(checker, clause.this)))
+            refuse_windows(self.where, clause.this)
+            subqueries.filters(clause.this)
         if any(map(contains_window, node.expressions)):
             raise NotIncremental("OVER", "")
         group = node.args.get("group")
@@ -181,17 +201,59 @@ class Planner:
             raise NotIncremental(
                 "DISTINCT with GROUP BY", "Groups that are selected whole are distinct already."
             )
+        if not grouped:
+            node = subqueries.select(node)
         if not grouped and not node.args.get("distinct"):
-            guards, columns = of_columns(self._columns(checker, node))
-            rows.filters.extend(guards)
-            if rows.has_left:
-                return _with_anchor(rows, columns)
-            shape = Project([(rows, columns)])
-            shape.key, shape.missing = row_key(rows, columns)
-            return shape
+            return self._rows(rows, self._columns(self.checker(scope), node), of_user=has_left)
+        branches, joined = [rows], rows
         if rows.has_left:
-            rows, scope = self._below(node, rows, scope, grouped=grouped)
-        return self._aggregate(node, [rows], self.checker(scope), grouped=grouped)
+            expanded = outer_joins.branches(self, rows)
+            if expanded is None:
+                self._failures.note(rows)
+                rows, scope = self._below(node, rows, scope, grouped=grouped)
+                joined = rows
+            branches = expanded or [rows]
+        shape = self._aggregate(node, branches, self.checker(scope), grouped=grouped)
+        self._failures.note(joined, of_aggregation(shape.slots.groups, shape.slots.calls))
+        return shape
+
+    def _rows(self, rows: Rows, columns: Columns, *, of_user: bool) -> Shape:
+        """Rows as they are: joins, filters and expressions. LEFT JOINs of the text are joined again where they are touched; those
+        that look subqueries up are taken apart."""
+        guards, columns = of_columns(columns)
+        rows.filters.extend(guards)
+        self._failures.note(rows)
+        return self._shape_of(rows, columns, of_user=of_user)
+
+    def _add_failed_rows(self) -> None:
+        """Nodes of the rows that the view leaves out because an expression fails on them."""
+        seen: set[str] = set()
+        for number, query in enumerate(self._failures.queries(), start=1):
+            shape = self._shape_of(query.rows, query.columns, of_user=True)
+            if isinstance(shape, Outer) and not shape.anchor_columns:
+                shape = self._with_hidden_anchor(shape)
+            if (text := signature(shape)) not in seen:
+                seen.add(text)
+                name = f"s:{self.view}:e{number}"
+                schema = node_schema(name, shape.columns, [column for column, _ in shape.columns])
+                self.nodes.append(FailedRows(name, shape, schema))
+
+    def _shape_of(self, rows: Rows, columns: Columns, *, of_user: bool) -> Project | Outer:
+        if rows.has_left:
+            expanded = None if of_user else outer_joins.branches(self, rows)
+            if expanded is None:
+                return _with_anchor(rows, columns)
+            shape = Project([(one, columns) for one in expanded])
+        else:
+            shape = Project([(rows, columns)])
+        shape.key, shape.missing = row_key(rows, columns)
+        return shape
+
+    def distinct(self, branches: list[Rows], columns: Columns) -> Aggregate:
+        """The distinct rows among ``columns``."""
+        slots = Slots(self.where, [typed for _, typed in columns])
+        outputs = [(name, group_output(slots, index)) for index, (name, _) in enumerate(columns)]
+        return Aggregate(branches, slots, outputs, key=tuple(name for name, _ in columns))
 
     def _columns(self, checker: Checker, node: exp.Select) -> Columns:
         return [
@@ -220,8 +282,8 @@ class Planner:
         having = node.args.get("having")
         of_groups = [] if having is None else guarded([checker.boolean(having.this, "HAVING")])
         guards, columns = of_columns(columns)
-        for one in branches:
-            one.filters.extend(of_aggregation(groups, slots.calls))
+        of_rows = of_aggregation(groups, slots.calls)
+        branches = [replace(one, filters=[*one.filters, *of_rows]) for one in branches]
         shape = Aggregate(branches, slots, columns, [*of_groups, *guards])
         if any(
             call.name == "AVG" and call.argument is not None and call.argument.type.is_integer
@@ -247,38 +309,6 @@ class Planner:
                 missing.append(f"GROUP BY expression {index + 1}" if column is None else column[1])
         return (None if missing else tuple(dict.fromkeys(by_text[one] for one in outputs))), missing
 
-    def _set_operation(self, node: exp.SetOperation, tables: CommonTables) -> Shape:
-        if not isinstance(node, exp.Union) or node.args.get("distinct"):
-            raise NotIncremental(type(node).__name__.upper(), "")
-        if node.args.get("limit") or node.args.get("offset"):
-            raise NotIncremental("LIMIT", "")
-        branches: list[tuple[Rows, Columns]] = []
-        for side in (node.left, node.right):
-            shape = self._shape(side, tables)
-            branches.extend(shape.branches if isinstance(shape, Project) else [self._materialised(shape)])
-        first = branches[0][1]
-        for _, columns in branches[1:]:
-            if len(columns) != len(first):
-                raise self.where.error(
-                    node, f"UNION ALL of {len(first)} and {len(columns)} columns.", "Select the same columns."
-                )
-            for (name, one), (_, other) in zip(first, columns, strict=True):
-                if one.type != other.type:
-                    raise self.where.error(
-                        node,
-                        f"Column {name!r} of UNION ALL is {describe(one.type)} and {describe(other.type)}.",
-                        "CAST one of them to the other's type.",
-                    )
-        nullable = [any(columns[index][1].nullable for _, columns in branches) for index in range(len(first))]
-        named = [
-            (
-                rows,
-                [(first[i][0], replace(typed, nullable=nullable[i])) for i, (_, typed) in enumerate(columns)],
-            )
-            for rows, columns in branches
-        ]
-        return Project(named)
-
     # -- FROM ------------------------------------------------------------------------------------------------------
 
     def from_clause(self, node: exp.Select, scope: Scope, tables: CommonTables) -> Rows:
@@ -289,13 +319,6 @@ class Planner:
         self._add(rows, scope, clause.this, tables, None)
         for one in joins(node):
             self._add(rows, scope, one.this, tables, one)
-        virtual = {one.name for one in self.nodes if one.virtual}
-        if len(rows.occurrences) > 1 and any(one.relation in virtual for one in rows.occurrences):
-            raise self.where.error(
-                node,
-                "A derived table without a key cannot be joined in a view: its rows cannot be kept.",
-                "Show its tables' keys in its SELECT list, GROUP BY in it, or make it a view with key=.",
-            )
         return rows
 
     def _add(self, rows: Rows, scope: Scope, node: Tree, tables: CommonTables, join: exp.Join | None) -> None:
@@ -319,7 +342,7 @@ class Planner:
         if isinstance(node, exp.Subquery):
             if not node.alias:
                 raise self.where.error(node, "A query in FROM needs a name.", "(SELECT …) AS some_name.")
-            return self._derived(node, node.alias, self._shape(node.this, tables), nullable=nullable)
+            return self._derived(node, node.alias, self.shape(node.this, tables), nullable=nullable)
         if isinstance(node, WindowTable):
             return self._windowed(node, tables, nullable=nullable)
         if not isinstance(node, exp.Table):
@@ -334,15 +357,13 @@ class Planner:
                 raise self.where.error(
                     cte, "WITH t(a, b) is not supported.", "Name the columns in its SELECT: … AS a."
                 )
-            return self._derived(
-                node, node.alias or node.name, self._shape(cte.this, seen), nullable=nullable
-            )
+            return self._derived(node, node.alias or node.name, self.shape(cte.this, seen), nullable=nullable)
         schema = resolve(self.where, self.catalog, node)
         self.inputs[schema.name] = None
-        occurrence = Occurrence(self._alias(), schema)
+        occurrence = Occurrence(self.alias(), schema)
         qualifiers = relation_qualifiers(schema.name, written_name(node), node.alias)
         return Rows([occurrence]), Item(
-            qualifiers, relation_columns(schema, occurrence.alias, nullable=nullable)
+            qualifiers, relation_columns(schema, occurrence.alias, nullable=nullable), order=schema.key
         )
 
     def _windowed(self, node: WindowTable, tables: CommonTables, *, nullable: bool) -> tuple[Rows, Item]:
@@ -351,10 +372,10 @@ class Planner:
         rows, item = self._source(call.data, tables, nullable=False)
         if call.kind == "SESSION":
             shape = session_shape(self.where, call, rows, item, row_key(rows, list(item.columns.items())))
-            rows, columns = self._materialised(shape)
+            rows, columns = self.materialised(shape)
             window, item = session_window(call, columns, item, self.nodes[-1])
         else:
-            rows, item, window = windowed(self.where, call, rows, item, self._alias())
+            rows, item, window = windowed(self.where, call, rows, item, self.alias())
         self.windows.add(window)
         if not nullable:
             return rows, item
@@ -363,7 +384,7 @@ class Planner:
         return self._derived(node, item.name, Project([(rows, columns)], key, missing), nullable=True)
 
     def _derived(self, node: Tree, name: str, shape: Shape, *, nullable: bool) -> tuple[Rows, Item]:
-        rows, columns = _inlined(shape, nullable=nullable) or self._materialised(shape)
+        rows, columns = inlined(shape, nullable=nullable) or self.materialised(shape)
         given = alias_columns(self.where, node, [column for column, _ in columns])
         made = {
             shown: replace(typed, nullable=typed.nullable or nullable)
@@ -373,7 +394,7 @@ class Planner:
 
     # -- intermediates ---------------------------------------------------------------------------------------------
 
-    def _materialised(self, shape: Shape) -> tuple[Rows, Columns]:
+    def materialised(self, shape: Shape) -> tuple[Rows, Columns]:
         """Makes a node of its own of a shape, and reads it."""
         visible = [name for name, _ in shape.columns]
         if isinstance(shape, Outer) and not shape.anchor_columns:
@@ -383,15 +404,30 @@ class Planner:
                 (f"_g{index}", group_output(shape.slots, index)) for index in range(len(shape.slots.groups))
             ]
             shape = replace(shape, columns=[*shape.columns, *hidden], key=tuple(name for name, _ in hidden))
-        name = f"s:{self.view}:{len(self.nodes) + 1}"
-        schema = node_schema(name, shape.columns, shape.key or (), self.windows.event_time(shape))
-        computed = _union_text(shape) if isinstance(shape, Project) and shape.key is None else ""
-        self.nodes.append(Node(name, shape, schema, virtual=bool(computed)))
-        occurrence = Occurrence(self._alias(), schema, computed=computed)
-        columns = relation_columns(schema, occurrence.alias)
+            if shape.copies:
+                shape = numbered(shape, shape.copies)
+        elif isinstance(shape, Project) and shape.key is None:
+            shape = with_hidden_key(shape)
+        node = self._node(shape)
+        single = isinstance(shape, Aggregate) and not shape.slots.groups
+        occurrence = Occurrence(self.alias(), node.schema, single=single)
+        columns = relation_columns(node.schema, occurrence.alias)
         made = [(column, columns[column]) for column in visible]
         self.windows.follow(shape.columns[: len(made)], made)
         return Rows([occurrence]), made
+
+    def _node(self, shape: Shape) -> Node:
+        """The node of a shape; one that the plan has already, if they are the same."""
+        text = signature(shape)
+        same = next((one for one in self.nodes if self._signatures.get(one.name) == text), None)
+        if same is not None and not isinstance(shape, Sessions):
+            return same
+        self._numbers += 1
+        name = f"s:{self.view}:{self._numbers}"
+        self._signatures[name] = text
+        schema = node_schema(name, shape.columns, shape.key or (), self.windows.event_time(shape))
+        self.nodes.append(Node(name, shape, schema))
+        return self.nodes[-1]
 
     def _with_hidden_anchor(self, shape: Outer) -> Outer:
         anchor = shape.rows.occurrence(shape.anchor)
@@ -404,42 +440,33 @@ class Planner:
 
     def _over(self, shape: Outer) -> Project:
         """A LEFT JOIN that does not show its anchor's key is kept in state with that key; the view shows its columns."""
-        rows, columns = self._materialised(shape)
+        rows, columns = self.materialised(shape)
         return Project([(rows, columns)], shape.key, shape.missing)
 
     def _below(self, node: exp.Select, rows: Rows, scope: Scope, *, grouped: bool) -> tuple[Rows, Scope]:
         """The LEFT JOIN below an aggregate, as a node with the columns that the aggregate uses."""
         scope.used.clear()
         checker = self.checker(scope)
-        self._aggregate(node, [replace(rows, filters=[])], checker, grouped=grouped)
+        self._aggregate(node, [rows], checker, grouped=grouped)
         used = sorted(scope.used)
         by_item = {item.name: item for item in scope.items}
         columns = [(f"c{index}", by_item[item].columns[column]) for index, (item, column) in enumerate(used)]
         if not columns:
             columns = [("c0", Typed("1", next(iter(scope.items[0].columns.values())).type, False))]
-        kept, made = self._materialised(_with_anchor(rows, columns))
+        kept, made = self.materialised(_with_anchor(rows, columns))
         places = {pair: made[index][1] for index, pair in enumerate(used)}
         below = Scope(self.where)
         for item in scope.items:
             shown = {column: typed for (owner, column), typed in places.items() if owner == item.name}
-            below.items.append(Item(item.qualifiers, shown, item.merged))
+            below.items.append(Item(item.qualifiers, shown, item.merged, item.order or tuple(item.columns)))
         return kept, below
 
-    def _alias(self) -> str:
+    def alias(self) -> str:
         self._aliases += 1
         return f"t{self._aliases}"
 
 
-def _union_text(shape: Project) -> str:
-    names = [quote(name) for name, _ in shape.columns]
-    selects: list[str] = []
-    for rows, columns in shape.branches:
-        listed = ", ".join(f"{typed.sql} AS {name}" for name, (_, typed) in zip(names, columns, strict=True))
-        selects.append(f"SELECT {listed} {join(rows, []).source}")
-    return f"({' UNION ALL '.join(selects)})"
-
-
-def _inlined(shape: Shape, *, nullable: bool) -> tuple[Rows, Columns] | None:
+def inlined(shape: Shape, *, nullable: bool) -> tuple[Rows, Columns] | None:
     """The joins and filters of a derived table, to become part of the query around it; None where they cannot. On the right of a
     LEFT JOIN it must be one table whose columns are shown as they are: an expression would not be NULL for a missing row."""
     if not isinstance(shape, Project) or len(shape.branches) != 1:

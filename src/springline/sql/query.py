@@ -26,10 +26,11 @@ from springline.core.types import (
     SqlType,
     decimal,
 )
+from springline.sql.aggregate_calls import VARIANCES, AggregateCall
 from springline.sql.aggregate_types import aggregate_type, average_shift
 from springline.sql.catalog import Catalog
 from springline.sql.check import Checker
-from springline.sql.check_calls import AggregateCall, Grouping, contains_aggregate
+from springline.sql.check_calls import Grouping, contains_aggregate
 from springline.sql.clauses import (
     CommonTables,
     alias_columns,
@@ -117,6 +118,8 @@ class SqlGrouping(Grouping):
             sql += f" FILTER (WHERE {call.filter.sql})"
         if is_wide(kind) and call.name in ("MIN", "MAX"):
             sql = f"sl_wide_unkey({sql})"
+        if call.collected is not None and call.collected.empty is not None:
+            sql = f"ifnull({sql}, {call.collected.empty})"
         return Typed(sql, kind, nullable)
 
     def _text(self, call: AggregateCall) -> tuple[str, SqlType, bool]:
@@ -124,6 +127,11 @@ class SqlGrouping(Grouping):
         kind = aggregate_type(call)
         if argument is None:
             return "count(*)", kind, False
+        if (collected := call.collected) is not None:
+            details = f", {collected.details}" if collected.details else ""
+            return f"{collected.function}({argument.sql}, 1{details})", kind, collected.empty is None
+        if call.name in VARIANCES:
+            return f"sl_variance_of({argument.sql}, {argument.type.scale or 0}, '{call.name}', '{kind}')", kind, True
         value = (
             f"sl_wide_key({argument.sql})"
             if is_wide(argument.type) and call.name != "COUNT"
@@ -170,6 +178,12 @@ class Translator:
         if isinstance(node, exp.Select):
             return self._select(node, outer, tables)
         raise self.where.error(node, f"{self.where.quote(node)} is not a query.", "Write SELECT …")
+
+    def source_scope(self, node: exp.Select, tables: CommonTables) -> Scope:
+        """The names that the FROM of a SELECT gives."""
+        scope = Scope(self.where)
+        self._from(node, scope, CommonTables(tables, node))
+        return scope
 
     def _select(self, node: exp.Select, outer: Scope | None, tables: CommonTables) -> tuple[str, Columns]:
         refuse_clauses(self.where, node)
@@ -329,11 +343,15 @@ class Translator:
                 node, node.alias or node.name, alias, columns, nullable
             )
         schema = resolve(self.where, self.catalog, node)
+        if self._ad_hoc and not schema.kept:
+            raise self.where.error(
+                node, f"{schema.name} is a stream: its rows are not kept.", "Read a view over it, or keep them (kept=True)."
+            )
         if schema.name not in self.relations:
             self.relations.append(schema.name)
         qualifiers = relation_qualifiers(schema.name, written_name(node), node.alias)
         columns_of = relation_columns(schema, alias, nullable=nullable)
-        return f"main.{quote(schema.name)} AS {alias}", Item(qualifiers, columns_of)
+        return f"main.{quote(schema.name)} AS {alias}", Item(qualifiers, columns_of, order=schema.key)
 
     def _windowed(
         self, node: WindowTable, tables: CommonTables, alias: str, nullable: bool

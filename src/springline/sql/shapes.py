@@ -81,6 +81,8 @@ class Aggregate:
     columns: Columns
     having: list[Typed] = field(default_factory=list[Typed])
     closing: Closing | None = None
+    copies: str = ""
+    """Of a bag: how often a group's row is there, over the state. The number of a copy is then the column ``_copy``."""
     key: tuple[str, ...] | None = None
     missing: list[str] = field(default_factory=list[str])
 
@@ -107,7 +109,19 @@ class Full:
     missing: list[str] = field(default_factory=list[str])
 
 
-Shape: TypeAlias = Project | Outer | Aggregate | Full | Sessions
+@dataclass(slots=True)
+class Stream:
+    """The rows of a stream that a view keeps (``streams.py``): those that pass ``filters``, in which ``alias`` is the stream."""
+
+    relation: str
+    alias: str
+    columns: Columns
+    filters: list[Typed]
+    key: tuple[str, ...] | None = None
+    missing: list[str] = field(default_factory=list[str])
+
+
+Shape: TypeAlias = Project | Outer | Aggregate | Full | Sessions | Stream
 
 
 @dataclass(slots=True)
@@ -119,6 +133,11 @@ class Node:
     shape: Shape
     schema: TableSchema
     virtual: bool = False
+
+
+@dataclass(slots=True)
+class FailedRows(Node):
+    """The rows that a view leaves out (``dead_letters.py``)."""
 
 
 @dataclass(slots=True)

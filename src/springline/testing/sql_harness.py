@@ -15,6 +15,7 @@ from springline.core.types import Stored, load, store
 from springline.runtime.embedded.tables import RelationStatements, create_relation, create_scratch, quote
 from springline.runtime.embedded.watermarks import WATERMARKS_DDL, Watermarks
 from springline.sql.compile import compile_view
+from springline.sql.dead_letters import count_table, letters_table
 from springline.sql.functions import ErrorHook, register_functions
 from springline.sql.program import Step, ViewProgram, WindowMode
 from springline.sql.query import compile_query
@@ -119,6 +120,26 @@ class SqlHarness:
         """The view computed anew from the current tables."""
         return self.connection.execute(self.views[name].batch).fetchall()
 
+    def dead_letters(self, view: str) -> list[tuple[str, str, str]]:
+        """(operator, key, reason) of the rows that a view leaves out, in order."""
+        if not self._has(letters_table(view)):
+            return []
+        return self.connection.execute(
+            f"SELECT operator, key, reason FROM main.{quote(letters_table(view))} ORDER BY 1, 2, 3"
+        ).fetchall()
+
+    def left_out(self, view: str) -> int:
+        """How many rows a view leaves out."""
+        if not self._has(count_table(view)):
+            return 0
+        found = self.connection.execute(f"SELECT rows FROM main.{quote(count_table(view))}").fetchall()
+        return int(found[0][0]) if found else 0
+
+    def _has(self, table: str) -> bool:
+        return bool(
+            self.connection.execute("SELECT 1 FROM main.sqlite_schema WHERE name = ?", (table,)).fetchall()
+        )
+
     def query(self, text: str, parameters: Mapping[str, object] | None = None) -> list[tuple[object, ...]]:
         """An ad-hoc query's rows as Python values."""
         program = compile_query(text, self.readable, parameters=parameters)
@@ -160,6 +181,8 @@ class SqlHarness:
         return [(row[:-1], row[-1]) for row in rows]
 
     def _apply_table(self, schema: TableSchema, rows: Sequence[tuple[Row, int]]) -> None:
+        if not schema.kept:
+            return
         statements = self._statements[schema.name]
         for row, weight in sorted(rows, key=lambda one: one[1]):
             for _ in range(abs(weight)):

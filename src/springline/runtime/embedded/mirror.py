@@ -39,7 +39,7 @@ class TableChanges:
         self.missing: list[Key] = []
         """Keys whose unchanged values are neither here nor in the table."""
         self._key: Callable[[Row], Key] | None = (
-            operator.itemgetter(*schema.key_indexes) if schema.key else None
+            operator.itemgetter(*schema.key_indexes) if schema.key and schema.kept else None
         )
 
     def __bool__(self) -> bool:
@@ -135,6 +135,9 @@ class Mirror:
     def fill_delta(self, changes: TableChanges) -> None:
         """Fills ``temp."d:table"`` with the rows that go (-1) and come (+1). The table still holds its old rows."""
         execute, many = self._connection.execute, self._connection.executemany
+        if not self.schema.kept:
+            many(self.statements.add_row, changes.added)
+            return
         if changes.truncated:
             execute(self.statements.all_rows)
         if not self.schema.key:
@@ -150,7 +153,9 @@ class Mirror:
             many(self.statements.take_row, map(self._parameters, gone))
 
     def apply(self, changes: TableChanges, tick: int, *, is_filled: bool = False) -> None:
-        """Brings the table to its new rows; from the delta if that ``is_filled``."""
+        """Brings the table to its new rows; from the delta if that ``is_filled``. A stream keeps none."""
+        if not self.schema.kept:
+            return
         many = self._connection.executemany
         if changes.truncated:
             self._connection.execute(f"DELETE FROM main.{quote(self.schema.name)}")
