@@ -23,6 +23,7 @@ from springline.sql.shapes import Full, Node, Outer, Plan, Project, Sessions, St
 from springline.sql.streams import maintain_stream
 from springline.sql.typed import quote
 from springline.sql.windows_close import follow_watermarks
+from springline.sql.windows_plan import name_late_tables
 
 
 def compile_view(
@@ -71,6 +72,7 @@ def _parts(node: Node, *, is_view: bool, view: str) -> Parts:
 def _assemble(name: str, text: str, plan: Plan, batch: str) -> ViewProgram:
     """Puts the nodes' statements together. A node that reads an intermediate runs when the intermediate is finished, still
     before its rows are applied: the order of a tick, continued inside the view."""
+    name_late_tables(name, plan.nodes)
     *inner, last = plan.nodes
     parts = [(node, _parts(node, is_view=node is last, view=name)) for node in plan.nodes]
     own = {node.name for node in inner}

@@ -74,7 +74,7 @@ class Planner:
         self.nodes: list[Node] = []
         self.inputs: dict[str, None] = {}
         self.warnings: list[str] = []
-        self.windows = PlannedWindows(view, live=live)
+        self.windows = PlannedWindows(live=live)
         self._aliases = 0
         self._numbers = 0
         self._signatures: dict[str, str] = {}

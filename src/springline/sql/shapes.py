@@ -52,8 +52,8 @@ class Closing:
     window_end: Typed
     event_time: EventTime
     late: Columns
-    side: str
     session: str = ""
+    side: str = ""
 
 
 @dataclass(slots=True)

@@ -35,10 +35,8 @@ LATE_COLUMNS: Final = ("late_id", "late_change", "late_watermark")
 class PlannedWindows:
     """The windows of one plan. ``live``: none of them closes."""
 
-    def __init__(self, view: str, *, live: bool = False) -> None:
-        self._view = view
+    def __init__(self, *, live: bool = False) -> None:
         self._live = live
-        self._sides = 0
         self._found: list[Window] = []
 
     def add(self, window: Window) -> None:
@@ -103,7 +101,6 @@ class PlannedWindows:
                 window_end=window.end,
                 event_time=window.event_time,
                 late=late_columns(scope),
-                side=self._side(),
                 session=window.node,
             )
             for node in nodes:
@@ -112,10 +109,16 @@ class PlannedWindows:
             return made
         return None
 
-    def _side(self) -> str:
-        self._sides += 1
-        number = "" if self._sides == 1 else f"_{self._sides}"
-        return f"{LATE_PREFIX}{self._view}{number}"
+
+def name_late_tables(view: str, nodes: Sequence[Node]) -> None:
+    """Gives each aggregate that closes its table of late rows: ``late.<view>``, and ``late.<view>_2`` where there are more."""
+    closings = [
+        one.shape.closing
+        for one in nodes
+        if isinstance(one.shape, Aggregate) and one.shape.closing is not None
+    ]
+    for number, closing in enumerate(closings, start=1):
+        closing.side = f"{LATE_PREFIX}{view}" if number == 1 else f"{LATE_PREFIX}{view}_{number}"
 
 
 def late_columns(scope: Scope) -> Columns:
