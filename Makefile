@@ -34,7 +34,7 @@ law: install-dev ## Random queries over random changes, against SQLite and DuckD
 crash: install-dev ## Kill the real process KILLS times and count what was lost or doubled
 	@.venv/bin/python -m tests.crash.run --kills $(KILLS)
 
-bench: install-dev ## Measure; ONLY=cdc for one part
+bench: install-dev ## Measure beside the peers, on one core; ONLY=w1,w2,w3,w6,nexmark for some parts
 	@.venv/bin/python -m bench $(ONLY)
 
 lint: install-dev ## Style, format, types and import direction

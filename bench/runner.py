@@ -77,6 +77,20 @@ def pinned(core: int | None) -> Callable[[], None] | None:
 
 
 @contextlib.contextmanager
+def confined_to(core: int | None) -> Iterator[None]:
+    """Keeps this process on one core, off the measured one, while it starts and watches others."""
+    if core is None or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
 def scratch_folder(folder: Path) -> Iterator[Path]:
     """An empty folder on the disk that is measured, not in memory."""
     (folder / "work").mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,12 @@ SIZES: Final = {"w1": 1_000_000, "w2": 2_000_000, "w3": 800_000, "nexmark": 200_
 
 FEWEST_EVENTS: Final = 100
 
+FAMILIES: Final = ("springline", "pathway", "pyflink", "bytewax", "plain", "duckdb")
+"""What PEERS chooses from; each is a module of ``bench.peers``."""
+
+KEYS: Final = ("10000", "100000", "1000000", "10000000")
+"""Table sizes of the curve."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -41,12 +47,14 @@ class Settings:
     @staticmethod
     def load() -> Settings:
         """Reads BENCH_SCALE, BENCH_REPETITIONS, BENCH_CORE, BENCH_SECONDS, BENCH_RATE, BENCH_KEYS, BENCH_TIMEOUT, BENCH_FOLDER,
-        BENCH_RESULTS and PEERS. Raises ValueError for what is no number."""
+        BENCH_RESULTS and PEERS. Raises ValueError for what is no number, and for a peer that there is not."""
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         chosen = os.environ.get("BENCH_CORE")
         core = int(chosen) if chosen else (cores[-1] if cores else None)
         others = [one for one in cores if one != core]
         peers = _words("PEERS")
+        if unknown := [name for name in peers if name not in FAMILIES]:
+            raise ValueError(f"There is no peer {unknown[0]!r}; there are: {', '.join(FAMILIES)}.")
         return Settings(
             scale=float(os.environ.get("BENCH_SCALE", "1")),
             repetitions=int(os.environ.get("BENCH_REPETITIONS", "3")),
@@ -55,9 +63,7 @@ class Settings:
             peers=frozenset(peers) if peers else None,
             seconds=float(os.environ.get("BENCH_SECONDS", "20")),
             rate=int(os.environ.get("BENCH_RATE", "5000")),
-            keys=tuple(
-                int(one) for one in _words("BENCH_KEYS") or ("10000", "100000", "1000000", "10000000")
-            ),
+            keys=tuple(int(one) for one in _words("BENCH_KEYS") or KEYS if one != "none"),
             timeout_s=float(os.environ.get("BENCH_TIMEOUT", "900")),
             folder=Path(os.environ.get("BENCH_FOLDER", ROOT / ".bench")).resolve(),
             results=Path(os.environ.get("BENCH_RESULTS", ROOT / "bench" / "results")).resolve(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections import Counter
@@ -16,7 +15,7 @@ from bench import workloads
 from bench.environments import Unavailable, python_of
 from bench.peers.common import FED, Job
 from bench.peers.plain import answer_to_fed
-from bench.results import OURS, UNITS, Result, Row, medians, table
+from bench.results import OURS, UNITS, Result, Row, machine, medians, table
 from bench.runner import Outcome, run, scratch_folder
 from bench.settings import Settings
 
@@ -112,6 +111,21 @@ def difference(expected: Answer, found: Answer) -> str | None:
 
 
 @dataclass
+class Entrant:
+    """A system in a workload, and how its runs went. ``problem``: why it has no figures."""
+
+    system: System
+    size: int
+    runs: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
+    problem: str | None = None
+
+    def row(self) -> Row:
+        if self.problem is not None:
+            return Row(self.system.name, self.system.kind, {}, self.problem)
+        return Row(self.system.name, self.system.kind, medians(self.runs), self.system.note)
+
+
+@dataclass
 class Suite:
     """One run of the suite, and what it has found so far."""
 
@@ -124,78 +138,90 @@ class Suite:
         self.lines.extend(lines)
         print(*lines, sep="\n", flush=True)
 
-    def add(self, workload: str, row: Row) -> None:
-        self.results.extend(
-            Result(workload, row.system, name, round(value, 3), UNITS[name])
-            for name, value in row.figures.items()
-        )
-
     def measure(self, workload: str) -> None:
-        """Measures one workload with every system that was asked for."""
+        """Measures one workload with every system that was asked for: in rounds, so that what disturbs the machine disturbs them alike."""
         settings = self.settings
-        rows: list[Row] = []
-        for system in SYSTEMS[workload]:
-            if settings.wants(system.family):
-                row = self._row(
-                    workload, system, settings.events(workload, system.share) if workload != "w6" else 0
-                )
+        chosen = [
+            Entrant(system, self._size(workload, system))
+            for system in SYSTEMS[workload]
+            if settings.wants(system.family)
+        ]
+        for number in range(settings.repetitions):
+            for entrant in chosen:
+                self._attempt(workload, entrant)
                 print(
-                    f"   {row.system}: {row.note or 'ok'}" if not row.figures else f"   {row.system}: done",
-                    flush=True,
+                    f"   round {number + 1}, {entrant.system.name}: {entrant.problem or 'done'}", flush=True
                 )
-                rows.append(row)
-                self.add(workload, row)
+        rows = [entrant.row() for entrant in chosen]
+        self._add(workload, rows)
         is_fresh = workload == "w6"
         size = (
             f"{settings.rate:,} events/s for {settings.seconds:g} s"
             if is_fresh
             else f"{settings.events(workload):,} events"
         )
-        self.say("", f"## {TITLES[workload]}", "", f"{size}; medians of {settings.repetitions}.", "")
+        self.say("", f"## {TITLES[workload]}", "", f"{size}; {self.repeated}.", "")
         self.say(
             *table(rows, FRESHNESS if is_fresh else THROUGHPUT, "p50_ms" if is_fresh else "events_per_s")
         )
 
     def measure_curve(self) -> None:
         """Ours alone: w1's rate at ticks of a thousand changes, for tables of growing size."""
-        if not self.settings.wants(SPRINGLINE.family):
+        if not self.settings.wants(SPRINGLINE.family) or not self.settings.keys:
             return
-        rows: list[Row] = []
-        for keys in self.settings.keys:
-            row = self._row("curve", System(f"{keys:,} keys", "springline", INCREMENTAL), keys)
-            rows.append(row)
-            self.add("curve", row)
-            print(f"   {row.system}: {row.note or 'done'}", flush=True)
+        chosen = [
+            Entrant(System(f"{keys:,} keys", "springline", INCREMENTAL), keys) for keys in self.settings.keys
+        ]
+        for entrant in chosen:
+            self._attempt("curve", entrant)
+            print(f"   {entrant.system.name}: {entrant.problem or 'done'}", flush=True)
+        rows = [entrant.row() for entrant in chosen]
+        self._add("curve", rows)
         self.say(
             "",
             f"## {TITLES['curve']}",
             "",
-            "Ticks of 1,000 changes; state on disk.",
+            "Ticks of 1,000 changes; state on disk. One run for each size; of its changes, the median of five parts.",
             "",
             *table(rows, CURVE, None),
         )
 
+    @property
+    def repeated(self) -> str:
+        """How the figures came about, in words."""
+        many = self.settings.repetitions
+        return "one run" if many == 1 else f"medians of {many} runs"
+
     # -- one system ------------------------------------------------------------------------------------------------
 
-    def _row(self, workload: str, system: System, size: int) -> Row:
-        try:
-            python = python_of(system.module, self.settings.folder)
-        except Unavailable as error:
-            return Row(system.name, system.kind, {}, f"skipped: {error}")
-        data = (
-            self.settings.folder
-            if workload == "w6"
-            else workloads.prepared(workload, size, self.settings.folder)
+    def _size(self, workload: str, system: System) -> int:
+        return 0 if workload == "w6" else self.settings.events(workload, system.share)
+
+    def _add(self, workload: str, rows: Sequence[Row]) -> None:
+        self.results.extend(
+            Result(workload, row.system, name, round(value, 3), UNITS[name])
+            for row in rows
+            for name, value in row.figures.items()
         )
-        runs: list[dict[str, float]] = []
-        for _ in range(self.settings.repetitions):
-            outcome, wrong = self._once(workload, system, size, data, python)
-            if outcome.problem is not None:
-                return Row(system.name, system.kind, {}, f"skipped: {outcome.problem}")
-            if wrong is not None:
-                return Row(system.name, system.kind, {}, wrong)
-            runs.append(figures_of(outcome, size))
-        return Row(system.name, system.kind, medians(runs), system.note)
+
+    def _attempt(self, workload: str, entrant: Entrant) -> None:
+        """One run of one system; none where an earlier one had no good end."""
+        if entrant.problem is not None:
+            return
+        system, folder = entrant.system, self.settings.folder
+        try:
+            python = python_of(system.module, folder)
+        except Unavailable as error:
+            entrant.problem = f"skipped: {error}"
+            return
+        data = folder if workload == "w6" else workloads.prepared(workload, entrant.size, folder)
+        outcome, wrong = self._once(workload, system, entrant.size, data, python)
+        if outcome.problem is not None:
+            entrant.problem = f"skipped: {outcome.problem}"
+        elif wrong is not None:
+            entrant.problem = wrong
+        else:
+            entrant.runs.append(figures_of(outcome, entrant.size))
 
     def _once(
         self, workload: str, system: System, size: int, data: Path, python: Path
@@ -255,11 +281,7 @@ def figures_of(outcome: Outcome, size: int) -> dict[str, float]:
 
 
 def begin(settings: Settings) -> Suite:
-    """Moves this process off the measured core, and says what is measured where."""
-    from bench.results import machine
-
-    if settings.other_core is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {settings.other_core})
+    """Says what is measured where."""
     suite = Suite(settings)
     place = "not pinned" if settings.core is None else f"every system on core {settings.core}"
     suite.say(f"# Benchmarks of {time.strftime('%Y-%m-%d')}", "", f"{machine()}; {place}.")

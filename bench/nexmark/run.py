@@ -65,9 +65,7 @@ def measure(suite: Suite) -> None:
         line(["query", "question", *(HEADS[one] for one in METRICS), "check"]),
         line(["---", "---", *["---:"] * len(METRICS), "---"]),
     ]
-    suite.say(
-        "", "## nexmark", "", f"{events:,} events; medians of {settings.repetitions}.", "", *head, *rows
-    )
+    suite.say("", "## nexmark", "", f"{events:,} events; {suite.repeated}.", "", *head, *rows)
 
 
 def _measured(suite: Suite, query: str, data: Path, streams: Streams) -> tuple[dict[str, float], str]:

@@ -16,7 +16,7 @@ from bench.peers.common import Job
 from bench.peers.plain import answer_to_fed, sales, totals, windows
 from bench.results import OURS, Result, Row, medians, ratio, table
 from bench.runner import Outcome
-from bench.settings import Settings
+from bench.settings import FAMILIES, Settings
 from bench.suite import INCREMENTAL, Suite, System, comparable, difference
 from bench.targets import judged
 from bench.workloads import MAKERS, Orders, prepared
@@ -27,17 +27,13 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     for name, value in {
         "BENCH_SCALE": "0.0003",
         "BENCH_REPETITIONS": "1",
+        "BENCH_KEYS": "500",
         "BENCH_FOLDER": str(tmp_path / "bench"),
         "BENCH_RESULTS": str(tmp_path / "results"),
         "PEERS": "springline,plain",
     }.items():
         monkeypatch.setenv(name, value)
 
-    # The suite moves its own process to another core; a test's stays.
-    def stay(*_: object) -> None:
-        return
-
-    monkeypatch.setattr("os.sched_setaffinity", stay, raising=False)
     return Settings.load()
 
 
@@ -162,7 +158,8 @@ def test_a_run_measures_checks_and_writes_both_files(
     assert command.main(["w1,w3"]) == 0
     found = json.loads((settings.results / "latest.json").read_text())
     assert {(one["workload"], one["system"]) for one in found} == {
-        (workload, system) for workload in ("w1", "w3") for system in (OURS, "plain Python")
+        *((workload, system) for workload in ("w1", "w3") for system in (OURS, "plain Python")),
+        ("curve", "500 keys"),
     }
     assert all(set(one) == {"workload", "system", "metric", "value", "unit"} for one in found)
     assert all(one["value"] > 0 for one in found if one["metric"] in ("events_per_s", "peak_mb"))
@@ -175,6 +172,21 @@ def test_a_run_measures_checks_and_writes_both_files(
 def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["w9"]) == 2
     assert "There is no benchmark 'w9'; there are: w1, curve, w2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("PEERS", "pathwya", "There is no peer 'pathwya'"),
+        ("BENCH_SCALE", "much", "could not convert string to float"),
+    ],
+)
+def test_a_wrong_option_is_refused(
+    variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert command.main(["w1"]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_figures() -> None:
@@ -192,6 +204,10 @@ def test_figures() -> None:
         f"| {OURS} | incremental | 300 |  |  |  |",
         "| peer | incremental | 100 | 3.00 × | 4.00 × | a\\|b |",
     ]
+
+
+def test_every_system_can_be_chosen() -> None:
+    assert {system.family for systems in suites.SYSTEMS.values() for system in systems} == set(FAMILIES)
 
 
 def test_targets_are_judged_by_ratios_of_the_same_run() -> None:
