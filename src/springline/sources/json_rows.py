@@ -7,7 +7,6 @@ has no such form either is rejected.
 
 from __future__ import annotations
 
-import itertools
 import json
 import operator
 import re
@@ -135,11 +134,12 @@ class JsonRows:
             if len(self._by_structure) == 1:
                 [quick] = self._by_structure.values()
                 return quick.entries(objects), []
-            by_structure = self._by_structure
+            # A block becomes one transaction; in it, the order of changes matters within a table alone.
             return [
                 entry
-                for structure, run in itertools.groupby(objects, key=type)
-                for entry in by_structure[structure].entries(list(run))
+                for structure, quick in self._by_structure.items()
+                if (mine := [one for one in objects if type(one) is structure])
+                for entry in quick.entries(mine)
             ], []
         except (msgspec.DecodeError, UnicodeDecodeError, _NotExact):
             return self._carefully(block)

@@ -53,8 +53,9 @@ def maintain_stream(node: Node, shape: Stream) -> Parts:
     """Rows only come: nothing is netted, and nothing taken out."""
     parts = Parts()
     delta_table(parts, node)
-    columns = ", ".join(f"{quote(column.name)} {column.type.sqlite}" for column in node.schema.columns)
-    parts.persistent(node.name, f"({columns}) STRICT", f"rows of {shape.relation} that the view needs again")
+    parts.persistent(
+        node.name, _definition(node.schema), f"rows of {shape.relation} that the view needs again"
+    )
     shown = ", ".join(typed.sql for _, typed in shape.columns)
     condition = " AND ".join(one.sql for one in shape.filters)
     parts.on(
@@ -75,6 +76,19 @@ def maintain_stream(node: Node, shape: Stream) -> Parts:
     cost = f"keeps {', '.join(node.schema.names)} of each row that passes the filters"
     parts.levels.append(OperatorLevel(f"STREAM {shape.relation}", "delta", cost))
     return parts
+
+
+def _definition(schema: TableSchema) -> str:
+    """The columns of the table of kept rows; a key is its primary key, so that rows are found by it, and a promise that is broken is noticed."""
+    columns = [
+        f"{quote(column.name)} {column.type.sqlite}{' NOT NULL' if column.name in schema.key else ''}"
+        for column in schema.columns
+    ]
+    if not schema.key:
+        return f"({', '.join(columns)}) STRICT"
+    columns.append(f"PRIMARY KEY({', '.join(map(quote, schema.key))})")
+    is_rowid = len(schema.key) == 1 and schema.column(schema.key[0]).type.sqlite == "INTEGER"
+    return f"({', '.join(columns)}) STRICT{'' if is_rowid else ', WITHOUT ROWID'}"
 
 
 def _to_keep(shape: Shape) -> Iterator[tuple[Rows, Occurrence]]:
@@ -114,7 +128,10 @@ def _keeping(view: str, alias: str, uses: Sequence[_Use]) -> Node:
         )
         for name in names
     ]
-    key = schema.key if schema.key and set(schema.key) <= set(names) else ()
+    is_keyed = bool(schema.key) and all(
+        part in names and not schema.column(part).nullable for part in schema.key
+    )
+    key = schema.key if is_keyed else ()
     kept = TableSchema(
         f"s:{view}:{alias}",
         tuple(schema.column(name) for name in names),
