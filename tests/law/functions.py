@@ -218,7 +218,12 @@ NUMBERS: Final = [
     Form(PRICE, (PRICE,), "SIGN({0})", "CAST(sign({0}) AS DECIMAL(8, 2))"),
     Form(RATE, (PRICE,), "CAST({0} AS DECIMAL(12, 4))"),
     Form(decimal(8, 1), (PRICE,), "ROUND({0}, 1)", "CAST({0} AS DECIMAL(8, 1))"),
-    Form(decimal(7, 1), (PRICE,), "TRUNCATE({0}, 1)", "trunc({0}, 1)"),
+    Form(
+        decimal(8, 1),
+        (PRICE,),
+        "CAST(TRUNCATE({0}, 1) AS DECIMAL(8, 1))",
+        "CAST(trunc({0}, 1) AS DECIMAL(8, 1))",
+    ),
     Form(decimal(8, 0), (PRICE,), "FLOOR({0})"),
     Form(decimal(8, 0), (PRICE,), "CEIL({0})"),
     Form(decimal(9, 2), (PRICE, PRICE), "({0} + {1})"),
