@@ -56,8 +56,8 @@ class ViewProgram:
     view's turn when any ``on_input`` ran; leaves ``temp."d:view"`` consolidated (no row with weight 0, no +1/-1 pair of equal
     rows). ``backfill``: fills state and ``temp."d:view"`` from the current tables, for a new view. ``clear`` empties scratch
     after the tick. ``drop`` removes the state. ``batch`` is one SELECT that computes the whole view from the current
-    tables, columns in schema order: the oracle of the law. ``close``: run instead of ``finish``, once at the end of a tick that moved
-    the view's watermark (``main._watermarks``), for views with windows that close; for those ``batch`` counts late rows too.
+    tables, columns in schema order: the oracle of the law. ``close``: run instead of ``finish``, once at the end of a tick that
+    changed anything for a view with windows that close, or moved its watermark (``main._watermarks``); for those ``batch`` counts late rows too.
     ``sides``: tables of late rows, part of the state, that can be read; the rows that a tick adds are left in ``temp."d:side"``.
     """
 

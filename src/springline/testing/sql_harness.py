@@ -90,7 +90,7 @@ class SqlHarness:
                 self._apply_table(schema, rows)
         moved = self.watermarks.advance(committed_at_us)
         for name, program in self.views.items():
-            closes = name in moved and bool(program.close)
+            closes = bool(program.close) and (name in moved or name in active)
             if name in active or closes:
                 self._run(program.close if closes else program.finish)
                 done |= {side.name: found for side in program.sides if (found := self._late(side))}

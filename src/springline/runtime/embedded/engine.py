@@ -239,9 +239,11 @@ class Engine:
             outcome.touched[name] = outcome.touched.get(name, 0) + len(change)
         moved = relations.watermarks.advance(cause.committed_at_us, relations.loading()) if is_last else ()
         for view in relations.views_in_order:
-            closes = view.name in moved and bool(view.program.close)
+            closes = bool(view.program.close) and is_last and (view.name in moved or view.name in active)
             if view.name in active or closes:
                 filled.append(view.name)
+                if view.program.close and not closes:
+                    relations.watermarks.stir(view.name)
                 count = view.finish(tick, closes=closes)
                 outcome.touched.update(view.late())
                 if count:

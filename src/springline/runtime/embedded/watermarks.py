@@ -39,6 +39,7 @@ class Watermarks:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._declared: dict[str, EventTime] = {}
+        self._stirred: set[str] = set()
 
     def __contains__(self, table: object) -> bool:
         return table in self._declared
@@ -101,7 +102,8 @@ class Watermarks:
         )
 
     def advance(self, committed_at_us: int, loading: Iterable[str] = ()) -> frozenset[str]:
-        """Everything of this tick has been observed. The relations whose watermark moves. ``committed_at_us``: of its last transaction."""
+        """Everything of this tick has been observed. The relations whose watermark moves, or that were stirred. ``committed_at_us``: of
+        its last transaction."""
         if not self._declared:
             return frozenset()
         execute = self._connection.execute
@@ -123,10 +125,17 @@ class Watermarks:
                    SELECT min(b.now) FROM json_each(v.bases) AS j JOIN _watermarks AS b ON b.relation = j.value WHERE NOT b.idle
                ), v.now)) WHERE bases IS NOT NULL"""
         )
-        return frozenset(name for (name,) in execute("SELECT relation FROM _watermarks WHERE now > before"))
+        moved = frozenset(name for (name,) in execute("SELECT relation FROM _watermarks WHERE now > before"))
+        return moved | self._stirred
+
+    def stir(self, view: str) -> None:
+        """The view's state changed before the tick's last changes: it will look for windows that are over, also where its watermark
+        does not move. A session that became shorter may be."""
+        self._stirred.add(view)
 
     def settle(self) -> None:
         """The tick ends: lateness is decided against what it reached."""
+        self._stirred.clear()
         if self._declared:
             self._connection.execute("UPDATE _watermarks SET before = now WHERE before <> now")
 
