@@ -201,11 +201,18 @@ def _files(folder: DataFolder, settings: Settings) -> Iterator[Finding]:
     tick = check_folder(folder)
     yield Finding("ok", "files", f"log.db and state.db belong together; the last tick was {tick}.")
     with open_state(folder) as connection:
+        from springline.runtime.embedded.dead_letters import left_out
+        from springline.runtime.embedded.state import read_relations
+
         [(dead,)] = connection.execute("SELECT count(*) FROM _dead_letters").fetchall()
+        dead += sum(left_out(connection, read_relations(connection)).values())
         stopped = connection.execute("SELECT name, error FROM _relations WHERE state = 'stopped'").fetchall()
     if dead:
         yield Finding(
-            "warning", "dead letters", f"{dead} inputs could not be processed.", "springline status"
+            "warning",
+            "dead letters",
+            f"{dead} rows or documents could not be processed.",
+            "springline dead-letters",
         )
     for name, error in stopped:
         yield Finding("error", name, f"The view is stopped: {error}")

@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, str]] = {
     "ask": "Ask the assistant.",
     "search": "Search a knowledge base.",
     "query": "Read tables and views with one SELECT.",
+    "dead-letters": "List the rows and documents that could not be processed.",
     "explain": "Show how a view is maintained.",
     "receipts": "List answers, or show what one was based on.",
     "verify": "Rebuild the context of an answer and compare.",
@@ -50,7 +51,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return importlib.import_module(f"springline.cli.{cmd_name}").command
+        return importlib.import_module(f"springline.cli.{cmd_name.replace('-', '_')}").command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -144,6 +144,8 @@ class RelationStatus:
     error: str | None = None
     building: str | None = None
     """How far the view's next version is that is being built, the present one (if any) being read meanwhile."""
+    left_out: int = 0
+    """Rows that a view leaves out because an expression fails on them: its dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ class Status:
     log_bytes: int
     state_bytes: int
     dead_letters: int
+    """Inputs that could not be processed, and rows that views leave out."""
     errors: Sequence[str] = field(default=())
 
 

@@ -131,6 +131,14 @@ def status_lines(status: Status) -> list[str]:
         ("", label, float(relation.state == "live"))
         for label, relation in zip(labels, status.relations, strict=True)
     ]
+    letters = [
+        ("", label, float(relation.left_out))
+        for label, relation in zip(labels, status.relations, strict=True)
+        if relation.kind == "view"
+    ]
+    lines += _family(
+        "springline_view_rows_left_out", "gauge", "Rows of a view on which an expression fails.", letters
+    )
     lines += _family("springline_relation_rows", "gauge", "Rows of a table or view.", rows)
     lines += _family(
         "springline_relation_live",

@@ -36,6 +36,8 @@ class Parts:
     """Run before the last step of ``finish``, where windows close."""
     forget: list[Step] = field(default_factory=list[Step])
     """Run after all else, where windows close: removes what takes no more changes."""
+    failed: str = ""
+    """A scratch table of groups that are left out (``dead_letters.py``)."""
     side: TableSchema | None = None
     """The table of late rows that the node fills."""
 

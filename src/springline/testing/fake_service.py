@@ -76,7 +76,8 @@ class FakeSnapshot:
     ) -> QueryResult:
         try:
             # The source's name is a part of the table's name here, and a name of its own in our SQL.
-            cursor = self._database.execute(sql.replace("`airline`.`", "`airline."), dict(parameters or {}))
+            text = sql.replace("`airline`.`", "`airline.").replace("springline.dead_letters", "dead_letters")
+            cursor = self._database.execute(text, dict(parameters or {}))
         except sqlite3.Error as error:
             raise SqlError(str(error), hint="Look at the names under Tables.", line=1, column=1) from error
         rows = [tuple(row) for row in (cursor.fetchall() if limit is None else cursor.fetchmany(limit))]
@@ -180,6 +181,7 @@ class FakeRuntime:
             "FROM bookings b JOIN flights f", 'FROM "airline.bookings" b JOIN "airline.flights" f'
         )
         copied.execute(f"CREATE TABLE customer_flights AS {text}")
+        copied.executescript(fake_world.DEAD_LETTERS)
         copied.commit()
         return copied
 

@@ -30,6 +30,13 @@ CREATE TABLE bookings (booking_reference TEXT PRIMARY KEY, customer_id TEXT, fli
 CREATE TABLE hotels (hotel_id INTEGER PRIMARY KEY, name TEXT, airport_code TEXT, rooms_available INTEGER, distress_rate REAL);
 """
 
+DEAD_LETTERS = """
+CREATE TABLE dead_letters (what TEXT, name TEXT, operator TEXT, key TEXT, reason TEXT, row TEXT, tick INTEGER, at TEXT);
+INSERT INTO dead_letters VALUES ('view', 'customer_flights', 'row of airline.flights', '{"flight_id": 1}',
+  'CAST(gate AS INT) failed', '{"flight_id": 1, "gate": "B6"}', 3, '2013-02-08T17:30:00Z');
+"""
+"""What ``springline dead-letters`` shows."""
+
 VIEW = """
 SELECT b.booking_reference, b.customer_id, f.flight_code || ' · ' || f.service_date AS flight, f.flight_code,
        f.origin, f.destination, f.scheduled_departure, f.status, f.delay_minutes, f.gate, f.cancel_reason, b.fare

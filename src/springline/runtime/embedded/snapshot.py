@@ -16,6 +16,7 @@ from springline.core.schema import TableSchema
 from springline.core.types import DATE, STRING, TIMESTAMP, TIMESTAMP_LTZ, Stored, decimal, store
 from springline.errors import NotFound, SqlError, ViewBuilding
 from springline.runtime.base import Freshness, QueryResult, SourceAge
+from springline.runtime.embedded.dead_letters import DEAD_LETTERS, with_dead_letters
 from springline.runtime.embedded.recorder import SOURCE as OWN_SOURCE
 from springline.runtime.embedded.state import Relation, read_relations, read_resume
 from springline.runtime.embedded.tables import key_names, quote
@@ -66,6 +67,7 @@ class Tools:
             if snapshot.relations_version == self._version and key in self._programs:
                 return self._programs[key]
         made = self._compile_query(text, snapshot.schemas, parameters)
+        made = with_dead_letters(made, snapshot.connection, snapshot.relations)
         with self._lock:
             if snapshot.relations_version == self._version:
                 if len(self._programs) >= MOST_PROGRAMS:
@@ -99,6 +101,7 @@ class EmbeddedSnapshot:
     def schemas(self) -> Mapping[str, TableSchema]:
         if self._schemas is None:
             self._schemas = {name: relation.schema for name, relation in self.relations.items()}
+            self._schemas[DEAD_LETTERS.name] = DEAD_LETTERS
         return self._schemas
 
     def ages(self) -> Mapping[str, SourceAge]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -10,7 +11,8 @@ import apsw
 
 from springline.runtime.base import KnowledgeStatus, RelationStatus, Status
 from springline.runtime.embedded.readers import Checkpointer
-from springline.runtime.embedded.state import read_relations, read_resume
+from springline.runtime.embedded.dead_letters import left_out
+from springline.runtime.embedded.state import Relation, read_relations, read_resume
 from springline.runtime.embedded.tables import quote
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ class StatusReader:
         runtime = self._runtime
         with runtime.readers.read() as connection:
             resume = read_resume(connection)
-            relations = self._relations(connection)
+            kept = read_relations(connection)
+            letters = left_out(connection, kept)
+            relations = self._relations(connection, kept, letters)
             knowledge = [self._knowledge(connection, name) for name in runtime.knowledge]
             [(dead,)] = connection.execute("SELECT count(*) FROM _dead_letters").fetchall()
         changes_per_second, ticks_per_second = runtime.measure.rates()
@@ -57,20 +61,29 @@ class StatusReader:
             wal_bytes=self._checkpointer.wal_bytes(),
             log_bytes=_size(runtime.folder.log_path),
             state_bytes=_size(runtime.folder.state_path),
-            dead_letters=dead,
+            dead_letters=dead + sum(letters.values()),
             errors=errors,
         )
 
-    def _relations(self, connection: apsw.Connection) -> list[RelationStatus]:
+    def _relations(
+        self, connection: apsw.Connection, kept: Mapping[str, Relation], letters: Mapping[str, int]
+    ) -> list[RelationStatus]:
         found: list[RelationStatus] = []
         building = {name: str(progress) for name, progress in self._runtime.building().items()}
-        for name, relation in read_relations(connection).items():
+        for name, relation in kept.items():
             rows = tick = 0
             if relation.state != "stopped":
                 rows, tick = self._count(connection, name)
             found.append(
                 RelationStatus(
-                    name, relation.kind, relation.state, rows, tick, relation.error, building.pop(name, None)
+                    name,
+                    relation.kind,
+                    relation.state,
+                    rows,
+                    tick,
+                    relation.error,
+                    building.pop(name, None),
+                    letters.get(name, 0),
                 )
             )
         found += [
