@@ -7,7 +7,8 @@ w1        ``changes.jsonl``: a changelog of orders by key. ``c`` and ``u`` both 
 curve     w1's table with every key filled once (``fill.jsonl``), and changes after that (``changes.jsonl``): what does a change cost
           when the table is large?
 w2        ``bids.jsonl``: bids with an event time that is up to five seconds out of order, 10,000 a second; half of them on a hot auction.
-          Asked for: number and highest price of the bids per auction and tumbling window of 10 s.
+          Asked for: number and highest price of the bids per auction and tumbling window of 10 s. The last line is a bid an hour later, on
+          an auction of its own (``LAST_AUCTION``): it closes the windows before it, and is left out of the comparison.
 w3        ``events.jsonl``: persons and auctions in one stream (and the same apart: ``persons.jsonl``, ``auctions.jsonl``). Asked for:
           auctions of category 10 with a seller from Oregon, Idaho or California, with the seller's name and city (Nexmark's q3).
 ========  ====================================================================================================================
@@ -27,10 +28,11 @@ ORDER_KEYS: Final = 100_000
 REGIONS: Final = ("EU", "US", "APAC", "LATAM")
 WINDOW_MS: Final = 10_000
 LATENESS_MS: Final = 5_000
+LAST_AUCTION: Final = 0
 STATES: Final = ("OR", "ID", "CA", "WA", "AZ", "NV", "NY", "TX")
 NEAR: Final = ("OR", "ID", "CA")
 CATEGORY: Final = 10
-VERSION: Final = 1
+VERSION: Final = 2
 """Rises with every change of a generator, so that files made by an older one are not taken for its own."""
 
 
@@ -96,7 +98,7 @@ def write_curve(folder: Path, keys: int, changes: int) -> None:
 def write_bids(folder: Path, events: int) -> None:
     pick = random.Random(2)
     with (folder / "bids.jsonl").open("w") as file:
-        for number in range(events):
+        for number in range(events - 1):
             newest = number // 15
             auction = newest // 100 * 100 if pick.random() < 0.5 else newest + pick.randrange(100)
             time_ms = FIRST_TIME_MS + number // 10 + LATENESS_MS - int(pick.random() * LATENESS_MS)
@@ -105,6 +107,8 @@ def write_bids(folder: Path, events: int) -> None:
                 f'{{"auction":{1000 + auction},"bidder":{1000 + pick.randrange(50_000)},"price":{price},"ts":{time_ms},'
                 f'"channel":"web","url":"https://x.example/item/{auction}"}}\n'
             )
+        time_ms = FIRST_TIME_MS + events // 10 + 3_600_000
+        file.write(f'{{"auction":{LAST_AUCTION},"bidder":0,"price":1,"ts":{time_ms}}}\n')
 
 
 def write_sales(folder: Path, events: int) -> None:

@@ -53,6 +53,9 @@ def report(**figures: float | str | None) -> None:
     print(json.dumps(figures), flush=True)
 
 
+CLOSING = "closing"
+"""The variant of w2 in which a window's rows appear when the watermark passes its end."""
+
 FED = "fed.jsonl"
 """In a job's ``work``: what the feeder handed over."""
 

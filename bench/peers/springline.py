@@ -18,8 +18,8 @@ from itertools import islice
 from pathlib import Path
 
 from bench.nexmark.queries import QUERIES, SIDE, SOURCE, TABLES
-from bench.peers.common import Job, report, report_latencies, start_feeder, write_rows
-from bench.workloads import CATEGORY, NEAR
+from bench.peers.common import CLOSING, Job, report, report_latencies, start_feeder, write_rows
+from bench.workloads import CATEGORY, LATENESS_MS, NEAR
 from springline.app import App, Running
 from springline.core.types import load
 from springline.errors import SqlError
@@ -39,11 +39,17 @@ ORDERS = JsonTable(
 CUSTOMERS = JsonTable(
     {"customer_id": "BIGINT NOT NULL", "name": "STRING", "region": "STRING"}, key=["customer_id"]
 )
-BIDS = JsonTable({"auction": "BIGINT", "price": "BIGINT", "ts": "TIMESTAMP_LTZ"})
+# Streams: their rows only come.
+BIDS = JsonTable({"auction": "BIGINT", "price": "BIGINT", "ts": "TIMESTAMP_LTZ"}, kept=False)
 PERSONS = JsonTable(
-    {"id": "BIGINT NOT NULL", "name": "STRING", "city": "STRING", "state": "STRING"}, key=["id"], tag="p"
+    {"id": "BIGINT NOT NULL", "name": "STRING", "city": "STRING", "state": "STRING"},
+    key=["id"],
+    kept=False,
+    tag="p",
 )
-AUCTIONS = JsonTable({"id": "BIGINT NOT NULL", "seller": "BIGINT", "category": "INT"}, key=["id"], tag="a")
+AUCTIONS = JsonTable(
+    {"id": "BIGINT NOT NULL", "seller": "BIGINT", "category": "INT"}, key=["id"], kept=False, tag="a"
+)
 
 TOTALS = """
 SELECT v.customer_id, c.name, c.region, v.orders, v.total
@@ -77,7 +83,8 @@ def application(job: Job) -> App:
             app.view("answer", TOTALS)
         case "w2":
             app.jsonl("market", job.input("bids.jsonl"), tables={"bids": BIDS})
-            app.view("answer", WINDOWS)
+            app.event_time("market.bids", "ts", delay_s=LATENESS_MS / 1_000)
+            app.view("answer", WINDOWS, windows="closing" if job.variant == CLOSING else "live")
         case "w3":
             tables = {"persons": PERSONS, "auctions": AUCTIONS}
             app.jsonl("market", job.input("events.jsonl"), tables=tables, table_field="t")
@@ -86,7 +93,9 @@ def application(job: Job) -> App:
             query = QUERIES[job.variant]
             assert query.sql is not None
             read = {
-                name: one for name, one in TABLES.items() if re.search(rf"\b{SOURCE}\.{name}\b", query.sql)
+                name: replace(one, kept=query.kept)
+                for name, one in TABLES.items()
+                if re.search(rf"\b{SOURCE}\.{name}\b", query.sql)
             }
             app.jsonl(SOURCE, job.input("events.jsonl"), tables=read, table_field="type")
             if "side.side" in query.sql:
