@@ -230,8 +230,8 @@ class _Quick:
     def entries(self, objects: Sequence[Any]) -> list[Entry]:
         """Raises _NotExact where a line needs the careful way."""
         columns = [
-            values if convert is None else convert(values)
-            for values, convert in ((list(map(get, objects)), convert) for get, convert in self._columns)
+            map(get, objects) if convert is None else convert(list(map(get, objects)))
+            for get, convert in self._columns
         ]
         rows = list(zip(*columns, strict=True))
         entries = (
@@ -239,7 +239,7 @@ class _Quick:
             if self._operation is None
             else self._by_operation(objects, rows)
         )
-        if any(None in columns[index] for index in self._required):
+        if self._required and any(None in row for row in rows):
             self._require(entries)
         return entries
 
