@@ -1,11 +1,13 @@
 # Everything here works from a bare checkout: Python 3.11 or newer, make, and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo demo-check test law crash bench lint format lock clean
+.PHONY: help install install-dev demo demo-check test law crash bench golden golden-check lint format lock clean
 
 KILLS ?= 50
 EXAMPLES ?=
 ONLY ?=
 TESTS ?= tests
+GOLDEN ?=
+SAMPLE ?= 120
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +38,12 @@ crash: install-dev ## Kill the real process KILLS times and count what was lost 
 
 bench: install-dev ## Measure beside the peers, on one core; ONLY=w1,w2,w3,w6,nexmark for some parts
 	@.venv/bin/python -m bench $(ONLY)
+
+golden: install-dev ## Fill tests/golden/tables from a real Flink in batch mode (GOLDEN=--new for new lines only)
+	@.venv/bin/python -m tests.golden.flink $(GOLDEN)
+
+golden-check: install-dev ## Evaluate a sample of the golden tables anew in Flink and compare (SAMPLE=120)
+	@.venv/bin/python -m tests.golden.flink --check $(SAMPLE)
 
 lint: install-dev ## Style, format, types and import direction
 	@.venv/bin/ruff check .

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from springline.core.types import BIGINT, DOUBLE, SqlType, decimal
-from springline.sql.check_calls import AggregateCall
+from springline.sql.aggregate_calls import VARIANCES, AggregateCall
 from springline.sql.typed import capped, is_wide
 
 
@@ -12,7 +12,11 @@ def aggregate_type(call: AggregateCall) -> SqlType:
     integers, as in Flink, and gives DECIMALs at least six digits of fraction."""
     if call.name == "COUNT" or call.argument is None:
         return BIGINT
+    if call.collected is not None:
+        return call.collected.type
     kind = call.argument.type
+    if call.name in VARIANCES and kind.is_scaled:
+        return decimal(18, max(kind.scale or 0, 6))
     if call.name in ("MIN", "MAX") or is_wide(kind):
         return kind
     if kind.name in ("DOUBLE", "FLOAT"):

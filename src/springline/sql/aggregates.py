@@ -7,8 +7,11 @@ COUNT                       ``c``, a weighted count
 SUM, AVG exact numbers      ``h`` and ``l``, weighted sums of the upper and lower 32 bits: no overflow before 2**31 rows
 SUM, AVG doubles            ``x``, the exact sum (``exact.py``)
 SUM, AVG wide DECIMALs      ``y``, a DECIMAL's text
+STDDEV, VAR                 ``x`` and ``q``, the exact sums of the values and of their squares
 COUNT DISTINCT              ``k``, the number of values, from a table (group, value, n)
 MIN, MAX                    a table (group, value, n) in order of value: a retraction costs one index look-up
+FIRST_VALUE, LAST_VALUE     the same over entries (``entries.py``): what rows are ordered by, then the value
+LISTAGG, ARRAY_AGG, …       the same; a touched group's values are all read again
 ==========================  ================================================================================
 """
 
@@ -20,8 +23,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from springline.core.types import SqlType
+from springline.sql.aggregate_calls import VARIANCES, AggregateCall, Collected
 from springline.sql.aggregate_types import aggregate_type, average_shift
-from springline.sql.check_calls import AggregateCall, Grouping
+from springline.sql.check_calls import Grouping
 from springline.sql.dialect import Text
 from springline.sql.exact import DoubleSum
 from springline.sql.typed import Typed, exact_operand, is_wide, literal_text, may_be_nan, report
@@ -78,6 +82,8 @@ class Slots(Grouping):
         if call.argument is None and call.filter is None:
             return Typed('s."n"', kind, False)
         argument = self._argument(call)
+        if call.collected is not None:
+            return self._collected(argument, call, call.collected)
         if call.distinct:
             return Typed(f's."{self._distinct(argument, call)}"', kind, False)
         count = self._count(call, argument)
@@ -85,6 +91,8 @@ class Slots(Grouping):
             return Typed(f's."{count}"', kind, False)
         if call.name in ("MIN", "MAX"):
             return self._extreme(call, argument)
+        if call.name in VARIANCES:
+            return self._variance(call, argument, count, kind)
         return self._sum(call, argument, count, kind)
 
     def _argument(self, call: AggregateCall) -> int:
@@ -141,15 +149,46 @@ class Slots(Grouping):
         nullable = call.argument.nullable or call.filter is not None or not self.groups
         return Typed(f"sl_wide_unkey({text})" if is_wide(kind) else text, kind, nullable)
 
+    def _collected(self, argument: int, call: AggregateCall, collected: Collected) -> Typed:
+        """A value made of the group's values, or of the first or last of them alone."""
+        assert call.argument is not None
+        one = self._multiset(argument, call.argument.type)
+        same = " AND ".join(f"m.{name} = s.{name}" for name in self.group_names)
+        source = f"FROM \x00{one.number}\x00 AS m WHERE {same}"
+        if collected.function in ("sl_first", "sl_last"):
+            order = "m.v" if collected.function == "sl_first" else "m.v DESC"
+            text = f"sl_entry_value((SELECT m.v {source} ORDER BY {order} LIMIT 1), {collected.details})"
+        else:
+            details = f", {collected.details}" if collected.details else ""
+            text = f"(SELECT {collected.function}(m.v, m.n{details}) {source})"
+        if collected.empty is not None:
+            text = f"ifnull({text}, {collected.empty})"
+        return Typed(text, collected.type, collected.empty is None)
+
+    def _packed(self, name: str, function: str, argument: int) -> str:
+        return self._add(
+            f"{name}{argument}",
+            "BLOB",
+            f"{function}(a{argument}, _w)",
+            "sl_merge({old}, {new})",
+            EMPTY_SUM,
+        )
+
+    def _variance(self, call: AggregateCall, argument: int, count: str, kind: SqlType) -> Typed:
+        assert call.argument is not None
+        total = self._packed("x", "sl_pack", argument)
+        squares = self._packed("q", "sl_pack_squares", argument)
+        scale = call.argument.type.scale or 0
+        text = f'sl_variance(s."{total}", s."{squares}", s."{count}", {scale}, \'{call.name}\', \'{kind}\')'
+        return Typed(text, kind, True)
+
     def _sum(self, call: AggregateCall, argument: int, count: str, kind: SqlType) -> Typed:
         assert call.argument is not None
         source = call.argument.type
         some = f's."{count}"'
         reason = f"{kind} overflow in {call.text}"
         if source.name in ("DOUBLE", "FLOAT"):
-            name = self._add(
-                f"x{argument}", "BLOB", f"sl_pack(a{argument}, _w)", "sl_merge({old}, {new})", EMPTY_SUM
-            )
+            name = self._packed("x", "sl_pack", argument)
             value = f's."{name}"'
             text = (
                 f"sl_packed_value({value})" if call.name == "SUM" else f"sl_packed_average({value}, {some})"

@@ -26,6 +26,7 @@ from springline.core.types import (
 )
 from springline.sql.dialect import Text, Tree
 from springline.sql.operators import divided_half_up
+from springline.sql.parsing import parse_value
 from springline.sql.typed import (
     DAY_US,
     INTEGER_RANGES,
@@ -126,7 +127,9 @@ def _temporal_literal(
     where: Text, node: Tree, operand: Typed, target: SqlType, limit: int | None, *, attempt: bool
 ) -> Typed:
     try:
-        stored = store(str(operand.value).strip(), target)
+        stored = parse_value(str(operand.value), target)
+        if stored is None:
+            stored = store(str(operand.value).strip(), target)
     except ValueError as error:
         if attempt:
             return null_of(target)
@@ -155,6 +158,8 @@ def _converted(operand: Typed, target: SqlType, reason: str) -> Typed | None:
         return _between_numbers(operand, target, reason)
     if source == BOOLEAN and target.is_numeric:
         return _between_numbers(derived(operand.sql, INT, [operand]), target, reason)
+    if target == BOOLEAN and source.name in ("DOUBLE", "FLOAT"):
+        return derived(f"({operand.sql} <> 0.0)", BOOLEAN, [operand])
     if target == BOOLEAN and (source.is_integer or source.is_scaled):
         return derived(f"({operand.sql} <> 0)", BOOLEAN, [operand])
     if source.is_temporal and target.is_temporal:
@@ -206,6 +211,8 @@ def _between_numbers(operand: Typed, target: SqlType, reason: str) -> Typed:
         return derived(as_double(operand), target, [operand])
     if source.name in ("DOUBLE", "FLOAT"):
         return _parsed(operand, target, reason)
+    if is_wide(target) and target.precision is not None:
+        return _parsed(derived(as_wide(operand), decimal(), [operand]), target, reason)
     if is_wide(target):
         return derived(as_wide(operand), target, [operand], nullable=operand.nullable)
     if is_wide(source):
@@ -244,6 +251,8 @@ def _between_temporals(operand: Typed, target: SqlType) -> Typed | None:
     if source.name in instants and target.name == "DATE":
         days = f"CASE WHEN {finite} THEN {floor_to(sql, DAY_US)} / {DAY_US} ELSE {sql} END"
         return derived(days, target, [operand])
+    if source.name == "TIME" and target.name in instants:
+        return derived(sql, target, [operand])
     if source.name in instants and target.name == "TIME":
         return derived(f"(({sql} % {DAY_US}) + {DAY_US}) % {DAY_US}", target, [operand])
     if source.name == "DATE" and target.name in instants:

@@ -9,12 +9,13 @@ from typing import Final
 from sqlglot import exp
 
 from springline.core.types import BIGINT, BOOLEAN, BYTES, DOUBLE, INT, STRING, SqlType, decimal
-from springline.sql import operators, over, temporal
+from springline.sql import operators, over, scalars, temporal
 from springline.sql.catalog import near_misses
 from springline.sql.check_calls import CLOCK, CallChecker, Grouping, contains_aggregate
 from springline.sql.dialect import JsonCall, Text, Tree
+from springline.sql.json_calls import is_json
 from springline.sql.scope import Scope
-from springline.sql.typed import NULL, Typed, derived, describe, is_wide, literal_text
+from springline.sql.typed import NULL, Typed, derived, describe, is_wide, literal_text, quote, report
 
 SubqueryCompiler = Callable[[Tree, Scope], tuple[str, Sequence[tuple[str, Typed]]]]
 
@@ -107,7 +108,8 @@ class Checker(CallChecker):
             return Typed(repr(float(text)), DOUBLE, False, constant=True, value=float(text))
         if "." in text:
             whole, _, fraction = text.partition(".")
-            precision, scale = len(whole.lstrip("0")) + len(fraction), len(fraction)
+            digits_before = len(whole.lstrip("0")) or min(len(whole), 1)
+            precision, scale = digits_before + len(fraction), len(fraction)
             if precision > 18:
                 raise self.where.error(
                     node, f"{text} has more than 18 digits.", f"Write CAST('{text}' AS DECIMAL)."
@@ -180,6 +182,8 @@ class Checker(CallChecker):
     def _is(self, node: exp.Is) -> Typed:
         if isinstance(node.expression, exp.Null):
             return self._null_test(node, "IS NULL")
+        if isinstance(node.expression, exp.JSON):
+            return is_json(self, node)
         if isinstance(node.expression, exp.Boolean):
             operand = self.boolean(node.this, "IS TRUE")
             return derived(
@@ -209,15 +213,15 @@ class Checker(CallChecker):
         return operators.negate(self.where, node, self.check(node.this))
 
     def _between(self, node: exp.Between) -> Typed:
-        if node.args.get("symmetric"):
-            raise self.where.error(
-                node, "BETWEEN SYMMETRIC is not supported.", "Write LEAST(…) and GREATEST(…)."
-            )
         operand, low, high = (
             self.check(node.this),
             self.check(node.args["low"]),
             self.check(node.args["high"]),
         )
+        if node.args.get("symmetric"):
+            low, high = (scalars.call(self.where, node, name, [low, high]) for name in ("LEAST", "GREATEST"))
+            assert low is not None
+            assert high is not None
         above = operators.compare(self.where, node, ">=", operand, low)
         below = operators.compare(self.where, node, "<=", operand, high)
         return operators.logical(self.where, node, "AND", [above, below])
@@ -257,6 +261,9 @@ class Checker(CallChecker):
         sql, columns = self._subselect(node, node)
         if len(columns) != 1:
             raise self.where.error(node, f"A query used as a value has one column, not {len(columns)}.")
+        if not has_one_row(node):
+            reason = report("a query used as a value has more than one row")
+            sql = f"SELECT CASE WHEN count(*) > 1 THEN {reason} ELSE max({quote(columns[0][0])}) END FROM ({sql})"
         return Typed(f"({sql})", columns[0][1].type, True)
 
     def _subselect(self, node: Tree, query: Tree) -> tuple[str, Sequence[tuple[str, Typed]]]:
@@ -335,12 +342,30 @@ _METHODS: Final[Mapping[type[Tree], str]] = {
     exp.StrPosition: "_position",
     exp.Substring: "_substring",
     JsonCall: "_json",
+    exp.Array: "_array",
+    exp.Bracket: "_bracket",
+    exp.SimilarTo: "_similar",
+    exp.Overlay: "_overlay",
     exp.Filter: "_filter",
+    exp.WithinGroup: "_within_group",
     exp.Window: "_window",
     exp.Anonymous: "_call",
     **dict.fromkeys(operators.COMPARISONS, "_comparison"),
     **dict.fromkeys(operators.ARITHMETIC, "_arithmetic"),
 }
+
+
+def has_one_row(query: Tree) -> bool:
+    """Whether a query can be seen to have one row at most."""
+    inner = query.this if isinstance(query, exp.Subquery) else query
+    limit = inner.args.get("limit") or query.args.get("limit")
+    if isinstance(limit, exp.Limit) and limit.expression.name == "1":
+        return True
+    return (
+        isinstance(inner, exp.Select)
+        and inner.args.get("group") is None
+        and any(map(contains_aggregate, inner.expressions))
+    )
 
 
 def as_glob(pattern: str) -> str:

@@ -3,41 +3,46 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from sqlglot import exp
 
-from springline.core.types import STRING, TIMESTAMP_LTZ, SqlType
-from springline.sql import operators, scalars, temporal
-from springline.sql.casts import cast, read_type
+from springline.core.types import BOOLEAN, STRING, TIMESTAMP_LTZ, SqlType
+from springline.sql import arrays, operators, scalars, temporal
+from springline.sql.aggregate_calls import AGGREGATES, AggregateCall, is_aggregate, read_aggregate
+from springline.sql.casts import cast
 from springline.sql.catalog import near_misses
 from springline.sql.dialect import JsonCall, Text, Tree
-from springline.sql.guards import of_branches
-from springline.sql.typed import NULL, Typed, derived, describe
+from springline.sql.guards import has_value, of_branches
+from springline.sql.json_calls import json_call
+from springline.sql.scope import Scope
+from springline.sql.typed import NULL, Typed, derived, literal_text
 
-AGGREGATES: Final = ("COUNT", "SUM", "AVG", "MIN", "MAX")
-_LATER: Final = frozenset(
-    """LISTAGG COLLECT ARRAY_AGG FIRST_VALUE LAST_VALUE STDDEV STDDEV_POP STDDEV_SAMP VAR_POP VAR_SAMP VARIANCE PERCENTILE
-    APPROX_COUNT_DISTINCT JSON_OBJECTAGG JSON_ARRAYAGG PROCTIME ROW MAP""".split()
-)
+_JSON_INSTEAD: Final = "Keep it as JSON: JSON_OBJECT('a' VALUE x), JSON_VALUE(payload, '$.a')."
+_INSTEAD: Final[Mapping[str, str]] = {
+    "APPROX_COUNT_DISTINCT": "COUNT(DISTINCT x) is exact and as cheap.",
+    "ANY_VALUE": "Write MIN(x).",
+    "SINGLE_VALUE": "Write MIN(x).",
+    "MEDIAN": "Write PERCENTILE(x, 0.5).",
+    "PRINTF": "Join texts with ||, and CAST numbers to STRING.",
+    "STR_TO_MAP": "Write STR_TO_MAP(text, ',', '=')['key'] for one of its values.",
+    "CURRENT_WATERMARK": "Filter on the time column when reading the view.",
+    "ML_PREDICT": "An enrichment calls a model once for each row.",
+    **dict.fromkeys(("GROUP_ID", "GROUPING_ID"), "Add a literal column to each SELECT of a UNION ALL."),
+    **dict.fromkeys(("PARSE_JSON", "TRY_PARSE_JSON"), "JSON is kept as STRING: JSON_VALUE(payload, '$.a')."),
+    **dict.fromkeys(
+        "ROW OBJECT_OF OBJECT_UPDATE MAP MAP_KEYS MAP_VALUES MAP_ENTRIES MAP_UNION".split(), _JSON_INSTEAD
+    ),
+    "MAP_FROM_ARRAYS": _JSON_INSTEAD,
+}
+"""Flink's functions that are not supported, and what to write instead."""
 CLOCK: Final = frozenset(
     """NOW CURRENT_TIMESTAMP CURRENT_DATE CURRENT_TIME LOCALTIME LOCALTIMESTAMP CURRENT_ROW_TIMESTAMP PROCTIME RAND RAND_INTEGER
     UUID UNIX_TIMESTAMP""".split()
 )
 _NOW: Final = frozenset({"NOW", "CURRENT_TIMESTAMP", "CURRENT_ROW_TIMESTAMP"})
-
-
-@dataclass(frozen=True, slots=True)
-class AggregateCall:
-    """One aggregate of a grouped query, over the rows' expressions. ``argument`` is None for COUNT(*)."""
-
-    name: str
-    argument: Typed | None
-    filter: Typed | None
-    distinct: bool
-    text: str
 
 
 class Grouping(Protocol):
@@ -54,6 +59,7 @@ class CallChecker:
     """What :class:`~springline.sql.check.Checker` knows of calls."""
 
     where: Text
+    scope: Scope
     _grouping: Grouping | None
     _ad_hoc: bool
 
@@ -137,18 +143,50 @@ class CallChecker:
         return self._scalar(node, "SUBSTRING", [self.check(one) for one in parts if one is not None])
 
     def _json(self, node: JsonCall) -> Typed:
-        operands = [self.check(one) for one in node.expressions]
-        if len(operands) != 2 or any(one.type not in (STRING, NULL) for one in operands):
-            raise self.where.error(
-                node, "JSON_VALUE takes a STRING and a path.", "JSON_VALUE(payload, '$.name')."
-            )
-        found = derived(
-            f"sl_json_value({operands[0].sql}, {operands[1].sql})", STRING, operands, nullable=True
-        )
-        target = node.args.get("to")
-        if target is None or read_type(self.where, target)[0] == STRING:
-            return found
-        return cast(self.where, node, found, target, attempt=True)
+        return self._aggregate(node, node, None) if is_aggregate(node) else json_call(self, node)
+
+    def _json_document(self, node: Tree, operand: Typed) -> Typed:
+        """JSON(text): the text as a part of JSON_OBJECT and JSON_ARRAY."""
+        if operand.type not in (STRING, NULL):
+            raise self.where.error(node, "JSON takes a STRING.", "JSON_OBJECT('a' VALUE JSON(payload)).")
+        text = f"sl_json_normal({operand.sql})"
+        made = derived(text, STRING, [operand], nullable=True)
+        reason = literal_text(f"{self.where.quote(node)}: not JSON")
+        return replace(made, guards=(*made.guards, has_value(text, [operand], reason)))
+
+    def _array(self, node: exp.Array) -> Typed:
+        return arrays.literal(self.where, node, [self.check(one) for one in node.expressions])
+
+    def _bracket(self, node: exp.Bracket) -> Typed:
+        """An element of an array, or STR_TO_MAP(…)[key]."""
+        if len(node.expressions) != 1:
+            raise self.where.error(node, "One index stands in [].", "Write a[1].")
+        [index] = node.expressions
+        call = node.this
+        if isinstance(call, exp.Anonymous) and call.name.upper() == "STR_TO_MAP":
+            operands = [self.check(one) for one in [*call.expressions, index]]
+            marks = [",", "="][len(call.expressions) - 1 :]
+            if not 1 <= len(call.expressions) <= 3 or any(one.type not in (STRING, NULL) for one in operands):
+                raise self.where.error(
+                    node, "STR_TO_MAP takes STRINGs.", "STR_TO_MAP('a=1,b=2', ',', '=')['a']."
+                )
+            middle = [one.sql for one in operands[1:-1]] + [f"'{one}'" for one in marks]
+            text = ", ".join([operands[0].sql, *middle, operands[-1].sql])
+            return derived(f"sl_map_value({text})", STRING, operands, nullable=True)
+        return arrays.element(self.where, node, self.check(call), self.check(index))
+
+    def _similar(self, node: exp.SimilarTo, escape: Tree | None = None) -> Typed:
+        operands = [self.check(one) for one in (node.this, node.expression, escape) if one is not None]
+        if any(one.type not in (STRING, NULL) for one in operands):
+            raise self.where.error(node, "SIMILAR TO compares STRINGs.", "CAST it to STRING.")
+        text = f"sl_similar({', '.join(one.sql for one in operands)})"
+        made = derived(text, BOOLEAN, operands, nullable=True)
+        reason = literal_text(f"{self.where.quote(node)}: no such pattern")
+        return replace(made, guards=(*made.guards, has_value(text, operands, reason)))
+
+    def _overlay(self, node: exp.Overlay) -> Typed:
+        parts = [node.this, node.expression, node.args.get("from_"), node.args.get("for_")]
+        return self._scalar(node, "OVERLAY", [self.check(one) for one in parts if one is not None])
 
     def _call(self, node: exp.Anonymous) -> Typed:
         name = node.name.upper()
@@ -161,6 +199,8 @@ class CallChecker:
             return function(self.where, node, unit, *operands)
         if name in CLOCK and not (name == "UNIX_TIMESTAMP" and node.expressions):
             return self.clock(node, name)
+        if name == "JSON" and len(node.expressions) == 1:
+            return self._json_document(node, self.check(node.expressions[0]))
         if any(isinstance(one, exp.Star | exp.Distinct) for one in node.expressions):
             raise self.where.error(node, f"{name} takes neither * nor DISTINCT.")
         return self._scalar(node, name, [self.check(one) for one in node.expressions])
@@ -169,10 +209,9 @@ class CallChecker:
         made = scalars.call(self.where, node, name, operands)
         if made is not None:
             return made
-        if name in _LATER:
-            raise self.where.error(
-                node, f"{name} is not yet in this version.", "docs/sql.md lists the functions."
-            )
+        if name in _INSTEAD or name.startswith("BITMAP_"):
+            hint = _INSTEAD.get(name, "COUNT(DISTINCT x) and ARRAY_AGG(DISTINCT x) are exact.")
+            raise self.where.error(node, f"{name} is not supported.", hint)
         hint = near_misses(name, [*scalars.names(), *AGGREGATES]) or "docs/sql.md lists the functions."
         raise self.where.error(node, f"There is no function {name}.", hint)
 
@@ -204,38 +243,21 @@ class CallChecker:
                 f"{self.where.quote(node)} cannot stand here.",
                 "Aggregates stand in SELECT and HAVING; filter on them with HAVING.",
             )
-        name = call.name.upper()
-        if not isinstance(call, exp.Anonymous) or name not in AGGREGATES:
+        order: Sequence[exp.Ordered] = ()
+        if isinstance(call, exp.WithinGroup):
+            call, order = call.this, call.expression.expressions
+        if not is_aggregate(call):
             raise self.where.error(node, f"FILTER belongs to an aggregate ({', '.join(AGGREGATES)}).")
-        return self._grouping.aggregate(self.read_aggregate(node, call, condition))
+        return self._grouping.aggregate(read_aggregate(self.rows, node, call, condition, order))
 
-    def read_aggregate(self, node: Tree, call: exp.Anonymous, condition: Tree | None) -> AggregateCall:
-        name, text = call.name.upper(), self.where.quote(node)
-        wanted = None if condition is None else self.rows.boolean(condition, "FILTER")
-        if len(call.expressions) != 1:
-            raise self.where.error(node, f"{name} takes one argument.", "COUNT(*) counts rows.")
-        [argument] = call.expressions
-        if isinstance(argument, exp.Star):
-            if name != "COUNT":
-                raise self.where.error(node, f"{name}(*) is not defined.", f"Name a column: {name}(x).")
-            return AggregateCall(name, None, wanted, False, text)
-        distinct = isinstance(argument, exp.Distinct)
-        if distinct:
-            if len(argument.expressions) != 1:
-                raise self.where.error(
-                    node, "COUNT(DISTINCT …) of several columns is not supported.", "Use one column."
-                )
-            [argument] = argument.expressions
-        typed = self.rows.check(argument)
-        if distinct and name in ("SUM", "AVG"):
-            raise self.where.error(node, f"{name}(DISTINCT …) is not yet in this version.")
-        if name in ("SUM", "AVG") and not typed.type.is_numeric:
-            raise self.where.error(
-                node, f"{name} wants a number, not {describe(typed.type)}.", "CAST it to a number."
-            )
-        if typed.type == NULL or typed.type.element is not None:
-            raise self.where.error(node, f"{name} of {describe(typed.type)} is not defined.")
-        return AggregateCall(name, typed, wanted, distinct and name == "COUNT", text)
+    def _within_group(self, node: exp.WithinGroup) -> Typed:
+        return self._aggregate(node, node, None)
+
+    def read_aggregate(self, node: Tree, call: Tree, condition: Tree | None) -> AggregateCall:
+        return read_aggregate(self.rows, node, call, condition)
+
+    def row_order(self) -> Sequence[Typed]:
+        return self.scope.row_order()
 
     def ordered(self, node: exp.Ordered, typed: Typed | None = None) -> str:
         """One entry of an ORDER BY. NULLs come first, last when descending, as in Flink, unless it says otherwise."""
@@ -250,6 +272,5 @@ class CallChecker:
 def contains_aggregate(node: Tree) -> bool:
     """Whether an aggregate of this query (not of a subquery in it) stands in an expression."""
     return any(
-        isinstance(one, exp.Anonymous) and one.name.upper() in AGGREGATES
-        for one in node.walk(prune=lambda one: isinstance(one, exp.Query | exp.Window))
+        is_aggregate(one) for one in node.walk(prune=lambda one: isinstance(one, exp.Query | exp.Window))
     )

@@ -17,10 +17,10 @@ from sqlglot import exp, generator, parser, tokens
 from sqlglot.dialects.dialect import Dialect, NormalizationStrategy
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.expressions.core import Expr as Tree
-from sqlglot.expressions.core import Expression
 from sqlglot.tokenizer_core import TokenType
 
 from springline.errors import SqlError
+from springline.sql.json_syntax import JSON_PARSERS, JsonCall, write_json_call
 from springline.sql.windows_syntax import WINDOW_KINDS, WindowTable, begins_window_table, parse_window_table
 
 _OWN_SYNTAX = ("CAST", "TRY_CAST", "CEIL", "FLOOR", "EXTRACT", "TRIM", "POSITION", "SUBSTRING", "OVERLAY")
@@ -44,24 +44,6 @@ _FOREIGN_TOKENS = (
 )
 
 
-class JsonCall(Expression):
-    """JSON_VALUE with its RETURNING type."""
-
-    arg_types: ClassVar[dict[str, bool]] = {"this": True, "expressions": True, "to": False}
-
-
-def _parse_json_value(self: Any) -> Tree:
-    arguments = self._parse_csv(self._parse_disjunction)
-    returning = self._parse_types() if self._match_text_seq("RETURNING") else None
-    call = JsonCall(this=exp.Identifier(this="JSON_VALUE"), expressions=arguments, to=returning)
-    return call.update_positions(self._prev)
-
-
-def _write_json_value(self: Any, node: JsonCall) -> str:
-    returning = f" RETURNING {self.sql(node, 'to')}" if node.args.get("to") else ""
-    return f"JSON_VALUE({self.expressions(node, flat=True)}{returning})"
-
-
 def _write_window_table(_: Any, node: WindowTable) -> str:
     return f"TABLE({node.this.name}(…))"
 
@@ -75,6 +57,7 @@ class Flink(Dialect):
         IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ["`"]
         QUOTES: ClassVar[list[str | tuple[str, str]]] = ["'"]
         STRING_ESCAPES: ClassVar[list[str]] = ["'"]
+        HEX_STRINGS: ClassVar[list[str | tuple[str, str]]] = [("x'", "'"), ("X'", "'")]
         KEYWORDS: ClassVar[dict[str, TokenType]] = {
             key: kind for key, kind in tokens.Tokenizer.KEYWORDS.items() if key not in _FOREIGN_TOKENS
         } | {
@@ -87,7 +70,7 @@ class Flink(Dialect):
         FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
             name: _BASE.FUNCTION_PARSERS[name] for name in _OWN_SYNTAX
         } | {
-            "JSON_VALUE": _parse_json_value,
+            **JSON_PARSERS,
         }
 
         def _parse_table(self, *args: Any, joins: bool = False, **options: Any) -> Any:
@@ -98,7 +81,7 @@ class Flink(Dialect):
     class Generator(generator.Generator):
         TRANSFORMS: ClassVar[dict[Any, Any]] = {
             **generator.Generator.TRANSFORMS,
-            JsonCall: _write_json_value,
+            JsonCall: write_json_call,
             WindowTable: _write_window_table,
         }
 

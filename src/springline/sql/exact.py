@@ -27,14 +27,24 @@ class DoubleSum:
         self.special = [0, 0, 0]
 
     def add(self, value: float | str, weight: int = 1) -> None:
-        """Adds a stored double: a float, or the text 'NaN'."""
+        """Adds a stored double (a float, or the text 'NaN') or an integer."""
         if isinstance(value, str):
             self.special[0] += weight
+        elif isinstance(value, int):
+            self._add(value * weight, 0)
         elif math.isinf(value):
             self.special[1 if value > 0 else 2] += weight
         elif value:
             numerator, denominator = float(value).as_integer_ratio()
             self._add(numerator * weight, 1 - denominator.bit_length())
+
+    def add_square(self, value: float | str, weight: int = 1) -> None:
+        """Adds the exact square of what ``add`` would add."""
+        if isinstance(value, str) or math.isinf(value):
+            self.add("NaN" if isinstance(value, str) else math.inf, weight)
+        else:
+            numerator, denominator = value.as_integer_ratio()
+            self._add(numerator * numerator * weight, 2 * (1 - denominator.bit_length()))
 
     def merge(self, other: DoubleSum) -> None:
         self._add(other.mantissa, other.exponent)
@@ -173,3 +183,20 @@ def wide_unkey(key: str) -> str:
 
 _UNUSUAL = {"4": "NaN", "3": "Infinity", "0!": "-Infinity", "1": "0"}
 _NINES = str.maketrans("0123456789", "9876543210")
+
+
+def average(total: int, count: int, shift: int) -> int:
+    """AVG of integers is truncated as in Flink (shift -1); of scaled DECIMALs it gets ``shift`` more digits, half up."""
+    return toward_zero(total, count) if shift < 0 else half_up(total * 10**shift, count)
+
+
+def wide_average(total: str, count: int) -> str:
+    """AVG of unbounded DECIMALs: six digits more than the sum has."""
+    number = Decimal(total)
+    if not number.is_finite():
+        return total
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return wide_text(
+        WIDE.divide(number, Decimal(count)).quantize(Decimal(1).scaleb(min(exponent, 0) - 6), context=WIDE)
+    )

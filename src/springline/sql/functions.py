@@ -24,20 +24,24 @@ from typing import Any
 import apsw
 
 from springline.core.types import Stored, parse_type
+from springline.sql.aggregate_functions import register_ordered_aggregates
+from springline.sql.array_functions import ARRAY_FUNCTIONS_WITH_NULLS
 from springline.sql.exact import (
     WIDE,
     DoubleSum,
+    average,
     half_up,
     merge_packed,
     packed_average,
     packed_value,
-    toward_zero,
+    wide_average,
     wide_key,
     wide_sum_text,
     wide_text,
     wide_unkey,
 )
 from springline.sql.failures import FAILURE_FUNCTIONS, confined, parsed
+from springline.sql.json_functions import JSON_FUNCTIONS_WITH_NULLS
 from springline.sql.over_functions import register_over_functions
 from springline.sql.text_functions import TEXT_FUNCTIONS
 
@@ -131,6 +135,8 @@ def _math(name: str, stored: float | str) -> float | str:
         return float(math.floor(value) if name == "floor" else math.ceil(value))
     if value == 0 and name.startswith("log"):
         return -math.inf
+    if name == "cot":
+        return math.inf if value == 0 else 1 / math.tan(value)
     try:
         return float(getattr(math, name)(value))
     except OverflowError:
@@ -172,6 +178,13 @@ def _wide_extreme(name: str, *texts: str) -> str:
 
 def _negate(one: float | str) -> float | str:
     return _stored(-_double(one))
+
+
+def _log(base: float | str, value: float | str | None = None) -> float | str:
+    """LOG(x), and LOG(base, x) as the quotient of two natural logarithms."""
+    if value is None:
+        return _math("log", base)
+    return _divide(_math("log", value), _math("log", base))
 
 
 def _atan2(one: float | str, other: float | str) -> float | str:
@@ -263,11 +276,6 @@ def _integer_result(
     return _fitting(total, type_, reason, errors)
 
 
-def average(total: int, count: int, shift: int) -> int:
-    """AVG of integers is truncated as in Flink (shift -1); of scaled DECIMALs it gets ``shift`` more digits, half up."""
-    return toward_zero(total, count) if shift < 0 else half_up(total * 10**shift, count)
-
-
 def _fitting(number: int, type_: str, reason: str, errors: _Errors) -> int | None:
     kind = parse_type(type_)
     limit = (
@@ -328,18 +336,6 @@ def _double_average(state: _DoubleSum) -> float | str | None:
         return None
     total = state.sum()
     return total if isinstance(total, str) else total / len(state.values)
-
-
-def wide_average(total: str, count: int) -> str:
-    """AVG of unbounded DECIMALs: six digits more than the sum has."""
-    number = Decimal(total)
-    if not number.is_finite():
-        return total
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return wide_text(
-        WIDE.divide(number, Decimal(count)).quantize(Decimal(1).scaleb(min(exponent, 0) - 6), context=WIDE)
-    )
 
 
 def _aggregate(make: Callable[[], Any], result: Callable[[Any], Any]) -> Callable[[], tuple[Any, Any, Any]]:
@@ -406,8 +402,24 @@ def register_functions(connection: apsw.Connection, *, on_error: ErrorHook | Non
     scalar("sl_average", average_exact, 6)
     for name, function in {**_PURE, **TEXT_FUNCTIONS}.items():
         scalar(name, _strict(confined(name, function, errors.report)), -1, deterministic=True)
+    for name, function in {**ARRAY_FUNCTIONS_WITH_NULLS, **JSON_FUNCTIONS_WITH_NULLS}.items():
+        scalar(name, confined(name, function, errors.report), -1, deterministic=True)
+    scalar("sl_succeeds", succeeds, -1, deterministic=True)
     _register_aggregates(connection, errors)
+    register_ordered_aggregates(connection, errors.report)
     register_over_functions(connection, wide_average)
+
+
+def succeeds(name: str, *arguments: Any) -> int:
+    """Whether a function, called by its name, gives a value or NULL and does not fail."""
+    strict = TEXT_FUNCTIONS.get(name)
+    if strict is not None and None in arguments:
+        return 1
+    try:
+        (strict or JSON_FUNCTIONS_WITH_NULLS[name])(*arguments)
+    except ValueError:
+        return 0
+    return 1
 
 
 def _wide_divide(one: Decimal, other: Decimal) -> Decimal:
@@ -439,6 +451,7 @@ _PURE: dict[str, Callable[..., Any]] = {
     "sl_negate": _negate,
     "sl_power": _power,
     "sl_atan2": _atan2,
+    "sl_log": _log,
     "sl_math": _math,
     "sl_round": _round,
     "sl_scaled_multiply": _scaled_multiply,

@@ -280,7 +280,9 @@ def levels(slots: Slots, has_having: bool) -> Sequence[OperatorLevel]:
     if not slots.calls:
         made.append(OperatorLevel("DISTINCT", "delta", "a weighted count for each row"))
     for call in slots.calls:
-        if call.name in ("MIN", "MAX"):
+        if call.collected is not None and call.collected.function not in ("sl_first", "sl_last"):
+            made.append(OperatorLevel(call.text, "group", "the values of each touched group are read again"))
+        elif call.name in ("MIN", "MAX", "FIRST_VALUE", "LAST_VALUE"):
             made.append(OperatorLevel(call.text, "group", "one index look-up for each touched group"))
         elif call.distinct:
             made.append(OperatorLevel(call.text, "delta", "one index look-up for each changed value"))

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from springline.core.types import BOOLEAN, DOUBLE, STRING, SqlType, decimal, store
+from springline.core.types import BOOLEAN, DOUBLE, INT, STRING, SqlType, decimal, store
 from springline.sql.dialect import Text, Tree
 from springline.sql.guards import has_value, in_turn
 from springline.sql.typed import (
@@ -150,7 +150,12 @@ def logical(where: Text, node: Tree, operator: str, operands: list[Typed]) -> Ty
 def negate(where: Text, node: Tree, operand: Typed) -> Typed:
     kind = operand.type
     if operand.constant and isinstance(operand.value, int) and kind.is_integer:
-        return replace(operand, raw=f"(-{operand.raw})", value=-operand.value)
+        smallest = operand.value == 2**31
+        return replace(
+            operand, raw=f"(-{operand.raw})", value=-operand.value, type=INT if smallest else operand.type
+        )
+    if operand.constant and operand.value == 0:
+        return operand
     if kind.name in ("DOUBLE", "FLOAT"):
         return derived(f"sl_negate({operand.sql})", kind, [operand])
     if is_wide(kind):
@@ -246,7 +251,7 @@ def _exact(where: Text, node: Tree, operator: str, left: Typed, right: Typed) ->
         if (kind.scale or 0) < scale:
             text = divided_half_up(text, 10 ** (scale - (kind.scale or 0)))
     elif operator == "*":
-        kind = capped(p1 + p2, s1 + s2)
+        kind = capped(p1 + p2 + 1, s1 + s2)
         text = f"({exact_operand(left)} * {exact_operand(right)})"
         if (kind.scale or 0) < s1 + s2:
             text = f"sl_scaled_multiply({left.sql}, {right.sql}, {s1 + s2 - (kind.scale or 0)})"
@@ -282,8 +287,24 @@ def divided_half_up(text: str, divisor: int) -> str:
     )
 
 
+def _interval(operator: str, left: Typed, right: Typed, kind: SqlType) -> Typed:
+    made = derived(f"({left.sql} {operator} {right.sql})", kind, [left, right])
+    if not (left.constant and right.constant):
+        return made
+    one, other = int(str(left.value)), int(str(right.value))
+    value = {"+": one + other, "-": one - other, "*": one * other}[operator]
+    return replace(made, raw=f"({value})", constant=True, value=value)
+
+
 def _temporal(where: Text, node: Tree, operator: str, left: Typed, right: Typed) -> Typed:
-    """Dates and timestamps plus or minus intervals."""
+    """Dates and timestamps plus or minus intervals; intervals with intervals, or times a whole number."""
+    intervals = (INTERVAL_MICROSECONDS, INTERVAL_MONTHS)
+    if operator in "+-" and left.type == right.type and left.type in intervals:
+        return _interval(operator, left, right, left.type)
+    if operator == "*" and left.type.is_integer and right.type in intervals:
+        left, right = right, left
+    if operator == "*" and left.type in intervals and right.type.is_integer:
+        return _interval(operator, left, right, left.type)
     if operator == "+" and right.type.is_temporal:
         left, right = right, left
     kind = left.type

@@ -15,8 +15,9 @@ from sqlglot import exp
 
 from springline.core.types import BIGINT, DOUBLE, SqlType
 from springline.sql import scalars
+from springline.sql.aggregate_calls import SIMPLE as AGGREGATES
+from springline.sql.aggregate_calls import AggregateCall
 from springline.sql.aggregate_types import aggregate_type, average_shift
-from springline.sql.check_calls import AGGREGATES, AggregateCall
 from springline.sql.dialect import Tree
 from springline.sql.scope import Scope
 from springline.sql.typed import (
@@ -244,7 +245,7 @@ def _aggregate(
             "Group in a derived table, (SELECT … GROUP BY …) AS g, and use OVER above it.",
         )
     made = checker.read_aggregate(node, call, condition)
-    if made.distinct:
+    if made.distinct or made.collected is not None:
         raise checker.where.error(
             node, "DISTINCT with OVER is not supported.", "Group in a derived table first."
         )

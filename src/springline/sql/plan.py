@@ -13,6 +13,7 @@ from dataclasses import replace
 from sqlglot import exp
 
 from springline.sql import outer_joins
+from springline.sql.aggregate_calls import VARIANCES
 from springline.sql.aggregates import Slots, group_output
 from springline.sql.catalog import Catalog
 from springline.sql.check import Checker
@@ -286,7 +287,7 @@ class Planner:
         branches = [replace(one, filters=[*one.filters, *of_rows]) for one in branches]
         shape = Aggregate(branches, slots, columns, [*of_groups, *guards])
         if any(
-            call.name == "AVG" and call.argument is not None and call.argument.type.is_integer
+            call.name in ("AVG", *VARIANCES) and call.argument is not None and call.argument.type.is_integer
             for call in slots.calls
         ):
             self.warnings.append(

@@ -1,19 +1,18 @@
-"""The table of scalar functions: what they take, what they give, and their SQLite text.
-
-Functions that begin with ``sl_`` are Python (``functions.py``); they are used where SQLite's own means something else.
-"""
+"""Calls of scalar functions: those of ``function_table.py``, and those whose types or text depend on their arguments."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
-from springline.core.types import BOOLEAN, DOUBLE, INT, STRING, SqlType, decimal
+from springline.core.types import BOOLEAN, BYTES, DOUBLE, INT, STRING, SqlType, decimal
 from springline.sql import temporal
+from springline.sql.arrays import ARRAY_FUNCTIONS
 from springline.sql.dialect import Text, Tree
-from springline.sql.guards import of_branches, of_coalesce
+from springline.sql.function_table import FUNCTIONS, Function
+from springline.sql.guards import has_value, of_branches, of_coalesce
 from springline.sql.operators import arithmetic, compare, divided_half_up
 from springline.sql.typed import (
     NULL,
@@ -26,89 +25,30 @@ from springline.sql.typed import (
     describe,
     exact_operand,
     is_wide,
+    literal_text,
     not_nan,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
-    """``takes`` has one word for each argument: string, integer, double, number, any; a ``?`` marks those that may be left
-    out, ``*`` that the last may be repeated. ``text`` names them {0}, {1}, …; {all} is all of them."""
-
-    takes: str
-    gives: SqlType
-    text: str
-    nullable: bool = False
-    """Whether it can be NULL although no argument is."""
-
-
-TABLE: Final[dict[str, Function]] = {
-    "UPPER": Function("string", STRING, "sl_upper({0})"),
-    "LOWER": Function("string", STRING, "sl_lower({0})"),
-    "INITCAP": Function("string", STRING, "sl_initcap({0})"),
-    "CHAR_LENGTH": Function("string", INT, "length({0})"),
-    "CHARACTER_LENGTH": Function("string", INT, "length({0})"),
-    "OCTET_LENGTH": Function("string", INT, "octet_length({0})"),
-    "CONCAT": Function("string*", STRING, "({all ||})"),
-    "CONCAT_WS": Function("string string*", STRING, "concat_ws({all})"),
-    "REPLACE": Function("string string string", STRING, "sl_replace({all})"),
-    "INSTR": Function("string string", INT, "instr({0}, {1})"),
-    "LOCATE": Function("string string integer?", INT, "sl_locate({all})"),
-    "LEFT": Function("string integer", STRING, "sl_substring({0}, 1, max({1}, 0))"),
-    "RIGHT": Function("string integer", STRING, "sl_right({0}, {1})"),
-    "SUBSTR": Function("string integer integer?", STRING, "sl_substring({all})", nullable=True),
-    "LPAD": Function("string integer string", STRING, "sl_pad({all}, 1)", nullable=True),
-    "RPAD": Function("string integer string", STRING, "sl_pad({all}, 0)", nullable=True),
-    "LTRIM": Function("string string?", STRING, "ltrim({all})"),
-    "RTRIM": Function("string string?", STRING, "rtrim({all})"),
-    "BTRIM": Function("string string?", STRING, "trim({all})"),
-    "REPEAT": Function("string integer", STRING, "sl_repeat({all})"),
-    "REVERSE": Function("string", STRING, "sl_reverse({0})"),
-    "SPLIT_INDEX": Function("string string integer", STRING, "sl_split_index({all})", nullable=True),
-    "REGEXP": Function("string string", BOOLEAN, "sl_regexp({all})", nullable=True),
-    "REGEXP_EXTRACT": Function("string string integer?", STRING, "sl_regexp_extract({all})", nullable=True),
-    "REGEXP_REPLACE": Function("string string string", STRING, "sl_regexp_replace({all})", nullable=True),
-    "STARTSWITH": Function("string string", BOOLEAN, "(substr({0}, 1, length({1})) = {1})"),
-    "ENDSWITH": Function("string string", BOOLEAN, "sl_ends_with({all})"),
-    "ASCII": Function("string", INT, "sl_ascii({0})"),
-    "CHR": Function("integer", STRING, "char({0} & 255)"),
-    "MD5": Function("string", STRING, "sl_digest({0}, 'md5')"),
-    "SHA1": Function("string", STRING, "sl_digest({0}, 'sha1')"),
-    "SHA256": Function("string", STRING, "sl_digest({0}, 'sha256')"),
-    "JSON_EXISTS": Function("string string", BOOLEAN, "sl_json_exists({all})", nullable=True),
-    "JSON_QUERY": Function("string string", STRING, "sl_json_query({all})", nullable=True),
-    "POWER": Function("double double", DOUBLE, "sl_power({all})"),
-    "SQRT": Function("double", DOUBLE, "sl_math('sqrt', {0})"),
-    "EXP": Function("double", DOUBLE, "sl_math('exp', {0})"),
-    "LN": Function("double", DOUBLE, "sl_math('log', {0})"),
-    "LOG10": Function("double", DOUBLE, "sl_math('log10', {0})"),
-    "LOG2": Function("double", DOUBLE, "sl_math('log2', {0})"),
-    "SIN": Function("double", DOUBLE, "sl_math('sin', {0})"),
-    "COS": Function("double", DOUBLE, "sl_math('cos', {0})"),
-    "TAN": Function("double", DOUBLE, "sl_math('tan', {0})"),
-    "ATAN2": Function("double double", DOUBLE, "sl_atan2({all})"),
-    "RADIANS": Function("double", DOUBLE, "sl_math('radians', {0})"),
-    "DEGREES": Function("double", DOUBLE, "sl_math('degrees', {0})"),
-}
-
-
 def call(where: Text, node: Tree, name: str, arguments: Sequence[Typed]) -> Typed | None:
     """A call of a scalar function; None where there is none of this name."""
-    if name in TABLE:
-        return _from_table(where, node, name, TABLE[name], arguments)
+    if name in FUNCTIONS:
+        return _from_table(where, node, name, FUNCTIONS[name], arguments)
     special = _SPECIAL.get(name)
     return None if special is None else special(where, node, name, list(arguments))
 
 
 def names() -> list[str]:
     """Every scalar function's name."""
-    return sorted([*TABLE, *_SPECIAL])
+    return sorted([*FUNCTIONS, *_SPECIAL])
 
 
 def _from_table(where: Text, node: Tree, name: str, function: Function, arguments: Sequence[Typed]) -> Typed:
     words = function.takes.split()
     least = sum(1 for word in words if not word.endswith("?"))
-    repeated = words[-1].endswith("*")
+    repeated = bool(words) and words[-1].endswith("*")
+    if repeated and name == "CONCAT_WS":
+        least -= 1
     if len(arguments) < least or (len(arguments) > len(words) and not repeated):
         counts = (
             f"{least} or more"
@@ -122,32 +62,44 @@ def _from_table(where: Text, node: Tree, name: str, function: Function, argument
         brought.append(_argument(where, node, name, index, word, argument))
     texts = [one.sql for one in brought]
     every = {"all ||": " || ".join(texts), "all": ", ".join(texts)}
+    every["type"] = literal_text(str(brought[0].type)) if brought else ""
     filled = re.sub(
-        r"\{(all \|\||all|\d)\}", lambda found: every.get(found[1]) or texts[int(found[1])], function.text
+        r"\{(all \|\||all|type|\d)\}",
+        lambda found: every.get(found[1]) or texts[int(found[1])],
+        function.text,
     )
     # CONCAT_WS is the one function that passes over NULL arguments; its separator decides.
     decides = brought[:1] if name == "CONCAT_WS" else brought
-    return derived(
-        filled, function.gives, brought, nullable=function.nullable or any(one.nullable for one in decides)
-    )
+    nullable = function.nullable or function.fallible or any(one.nullable for one in decides)
+    made = derived(filled, function.gives, brought, nullable=nullable)
+    if not function.fallible:
+        return made
+    reason = literal_text(f"{where.quote(node)} failed")
+    return replace(made, guards=(*made.guards, has_value(filled, brought, reason)))
+
+
+_WANTED: Final = {
+    "string": ("STRING", STRING),
+    "integer": ("an integer", INT),
+    "double": ("a number", DOUBLE),
+    "bytes": ("BYTES", BYTES),
+}
 
 
 def _argument(where: Text, node: Tree, name: str, index: int, word: str, argument: Typed) -> Typed:
-    kind = argument.type
+    kind, words = argument.type, word.split("/")
     if kind == NULL:
-        return adopt(argument, {"string": STRING, "integer": INT, "double": DOUBLE}[word])
-    if word == "string" and kind == STRING:
-        return argument
-    if word == "integer" and kind.is_integer:
-        return argument
-    if word == "double" and kind.is_numeric:
-        return derived(as_double(argument), DOUBLE, [argument])
-    wanted = {"string": "STRING", "integer": "an integer", "double": "a number"}[word]
-    target = {"string": "STRING", "integer": "INT", "double": "DOUBLE"}[word]
+        return adopt(argument, STRING if word == "any" else _WANTED[words[0]][1])
+    for one in words:
+        if one == "any" or kind == _WANTED[one][1] or (one == "integer" and kind.is_integer):
+            return argument
+        if one == "double" and kind.is_numeric:
+            return derived(as_double(argument), DOUBLE, [argument])
+    wanted = " or ".join(_WANTED[one][0] for one in words)
     raise where.error(
         node,
         f"Argument {index + 1} of {name} is {describe(kind)}; it wants {wanted}.",
-        f"CAST({where.quote(_argument_node(node, index))} AS {target}) converts it.",
+        f"CAST({where.quote(_argument_node(node, index))} AS {_WANTED[words[0]][1]}) converts it.",
     )
 
 
@@ -270,6 +222,9 @@ def _round(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     if kind.name in ("DOUBLE", "FLOAT"):
         return derived(f"sl_round({operand.sql}, {digits.sql}, '{mode}')", kind, arguments)
     if is_wide(kind):
+        kept = max(digits.value, 0) if isinstance(digits.value, int) else kind.scale or 0
+        if kind.precision is not None and kept < (kind.scale or 0):
+            kind = decimal(min(38, kind.precision - (kind.scale or 0) + 1 + kept), kept)
         return derived(
             f"sl_wide_round({operand.sql}, {digits.sql}, '{mode}')", kind, arguments, nullable=True
         )
@@ -281,19 +236,16 @@ def _round(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     down = scale - digits.value
     if down <= 0:
         return operand
-    if digits.value < 0 or kind.is_integer:
-        unit = 10**down
-        rounded = (
-            divided_half_up(exact_operand(operand), unit)
-            if name == "ROUND"
-            else f"({exact_operand(operand)} / {unit})"
-        )
-        made = derived(f"(({rounded}) * {unit})", kind, [not_nan(operand)], nullable=True)
-        return replace(made, unchecked=f"{kind} overflow in {where.quote(node)}")
-    target = decimal(min(18, (kind.precision or 0) - down + (1 if name == "ROUND" else 0)), digits.value)
     text = exact_operand(operand)
     rounded = divided_half_up(text, 10**down) if name == "ROUND" else f"({text} / {10**down})"
-    return derived(rounded, target, [not_nan(operand)], nullable=True)
+    if digits.value < 0 and not kind.is_integer:
+        rounded = f"(({rounded}) * {10**-digits.value})"
+    if kind.is_integer:
+        made = derived(f"(({rounded}) * {10**down})", kind, arguments, nullable=True)
+        return replace(made, unchecked=f"{kind} overflow in {where.quote(node)}")
+    kept = max(digits.value, 0)
+    target = decimal(min(18, (kind.precision or 0) - scale + 1 + kept), kept)
+    return derived(rounded, target, arguments, nullable=True)
 
 
 def _floor(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
@@ -306,7 +258,9 @@ def _floor(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     if kind.name in ("DOUBLE", "FLOAT"):
         return derived(f"sl_math('{name.lower()}', {operand.sql})", kind, arguments)
     if is_wide(kind):
-        return derived(f"sl_wide_round({operand.sql}, 0, '{name.lower()}')", kind, arguments, nullable=True)
+        whole = f"sl_wide_round({operand.sql}, 0, '{name.lower()}')"
+        kind = decimal() if kind.precision is None else decimal(kind.precision, 0)
+        return derived(whole, kind, arguments, nullable=True)
     unit = 10 ** (kind.scale or 0)
     text = exact_operand(operand)
     if name == "FLOOR":
@@ -327,7 +281,7 @@ def _substring(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Ty
     simple = len(arguments) in (2, 3) and len(numbers) == len(arguments) - 1
     if simple and arguments[0].type == STRING and numbers[0] >= 1 and numbers[-1] >= 0:
         return derived(f"substr({', '.join(one.sql for one in arguments)})", STRING, arguments)
-    return _from_table(where, node, name, TABLE["SUBSTR"], arguments)
+    return _from_table(where, node, name, FUNCTIONS["SUBSTR"], arguments)
 
 
 def _part(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
@@ -338,9 +292,10 @@ def _part(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
 
 def _date_format(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     _count(where, node, name, arguments, 2, 2)
-    return temporal.date_format(
-        where, node, arguments[0], _argument(where, node, name, 1, "string", arguments[1])
-    )
+    moment, pattern = arguments[0], _argument(where, node, name, 1, "string", arguments[1])
+    if moment.type == STRING:
+        moment = temporal.to_timestamp(where, node, moment, None, "TIMESTAMP")
+    return temporal.date_format(where, node, moment, pattern)
 
 
 def _to_timestamp(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
@@ -351,8 +306,16 @@ def _to_timestamp(where: Text, node: Tree, name: str, arguments: list[Typed]) ->
 
 
 def _to_timestamp_ltz(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
-    _count(where, node, name, arguments, 2, 2)
-    return temporal.to_timestamp_ltz(where, node, *arguments)
+    _count(where, node, name, arguments, 1, 3)
+    if arguments[0].type.is_numeric:
+        return temporal.to_timestamp_ltz(where, node, arguments)
+    strings = [_argument(where, node, name, index, "string", one) for index, one in enumerate(arguments)]
+    return temporal.text_to_timestamp_ltz(where, node, strings)
+
+
+def _type_of(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
+    _count(where, node, name, arguments, 1, 1)
+    return Typed(literal_text(describe(arguments[0].type)), STRING, False)
 
 
 _SPECIAL: Final[dict[str, Callable[[Text, Tree, str, list[Typed]], Typed]]] = {
@@ -385,4 +348,6 @@ _SPECIAL: Final[dict[str, Callable[[Text, Tree, str, list[Typed]], Typed]]] = {
     "TO_TIMESTAMP": _to_timestamp,
     "TO_DATE": _to_timestamp,
     "TO_TIMESTAMP_LTZ": _to_timestamp_ltz,
+    "TYPEOF": _type_of,
+    **ARRAY_FUNCTIONS,
 }

@@ -21,6 +21,8 @@ class Item:
     columns: dict[str, Typed]
     merged: frozenset[str] = frozenset()
     """Columns of USING: without a qualifier they mean the left table's."""
+    order: tuple[str, ...] = ()
+    """The columns that rows are ordered by where an aggregate needs an order and has none; without any, all columns."""
 
     @property
     def name(self) -> str:
@@ -61,6 +63,15 @@ class Scope:
         listed = ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")
         hint = near_misses(name, columns) or (f"Columns: {listed}." if columns else None)
         raise self.where.error(node, f"There is no column {name!r}.", hint)
+
+    def row_order(self) -> list[Typed]:
+        """The columns that decide the order of rows: the tables' keys, in the order of FROM."""
+        found: list[Typed] = []
+        for item in self.items:
+            for name in item.order or tuple(item.columns):
+                self.used.add((item.name, name))
+                found.append(item.columns[name])
+        return found
 
     def _find(self, node: exp.Column) -> Typed | None:
         name, qualifier = node.name, _qualifier(node)

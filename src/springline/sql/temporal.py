@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Final
 
 from sqlglot import exp
 
-from springline.core.types import BIGINT, DATE, INT, STRING, TIMESTAMP, TIMESTAMP_LTZ
+from springline.core.types import BIGINT, DATE, INT, STRING, TIMESTAMP, TIMESTAMP_LTZ, SqlType
 from springline.sql.casts import floor_to
 from springline.sql.dialect import Text, Tree
 from springline.sql.typed import (
@@ -14,9 +16,11 @@ from springline.sql.typed import (
     INTERVAL_MICROSECONDS,
     INTERVAL_MONTHS,
     Typed,
+    as_double,
     date_to_timestamp,
     derived,
     describe,
+    is_wide,
 )
 
 UNIT_US: Final = {
@@ -33,41 +37,76 @@ EXTRACTED: Final = {
     "DOY": "%j",
 }
 UNITS: Final = (*UNIT_US, "WEEK", *UNIT_MONTHS)
+_OTHER_PARTS: Final = ("QUARTER", "WEEK", "DOW", "ISODOW", "ISOYEAR", "DECADE", "CENTURY", "MILLENNIUM")
+_EXTRACTED_ONLY: Final = ("MILLISECOND", "MICROSECOND", "DOY", "EPOCH", *_OTHER_PARTS)
 
 
 def unit_of(where: Text, node: Tree) -> str:
     """A time unit as written: HOUR, HOURS …"""
     name = node.name.upper()
-    for unit in (*UNITS, "MILLISECOND", "MICROSECOND", "DOY", "DOW", "EPOCH"):
+    for unit in (*UNITS, *_EXTRACTED_ONLY):
         if name in (unit, unit + "S", "SQL_TSI_" + unit):
             return unit
     raise where.error(node, f"{where.quote(node)} is not a unit of time.", f"Units: {', '.join(UNITS)}.")
 
 
+_SPANS: Final = {
+    ("DAY", "HOUR"): r"(\d+) (\d+)",
+    ("DAY", "MINUTE"): r"(\d+) (\d+):(\d+)",
+    ("DAY", "SECOND"): r"(\d+) (\d+):(\d+):(\d+(?:\.\d+)?)",
+    ("HOUR", "MINUTE"): r"(\d+):(\d+)",
+    ("HOUR", "SECOND"): r"(\d+):(\d+):(\d+(?:\.\d+)?)",
+    ("MINUTE", "SECOND"): r"(\d+):(\d+(?:\.\d+)?)",
+    ("YEAR", "MONTH"): r"(\d+)-(\d+)",
+}
+
+
 def interval(where: Text, node: exp.Interval) -> Typed:
-    """INTERVAL '3' DAY, and INTERVAL '1 02:03:04' DAY TO SECOND as days and a time."""
+    """INTERVAL '3' DAY; INTERVAL '1 02:03:04' DAY TO SECOND; INTERVAL '1-6' YEAR TO MONTH."""
     value, unit = node.this, node.args.get("unit")
-    if unit is None or isinstance(unit, exp.IntervalSpan) or not isinstance(value, exp.Literal | exp.Neg):
+    if unit is None or not isinstance(value, exp.Literal | exp.Neg):
         raise where.error(
             node,
             f"{where.quote(node)} is not understood.",
             "Write INTERVAL '90' MINUTE: one number, one unit.",
         )
+    text = value.name if isinstance(value, exp.Literal) else f"-{value.this.name}"
+    if isinstance(unit, exp.IntervalSpan):
+        return _span(where, node, text, unit_of(where, unit.this), unit_of(where, unit.expression))
     name = unit_of(where, unit)
     try:
-        amount = float(value.name) if isinstance(value, exp.Literal) else -float(value.this.name)
+        amount = float(text)
     except ValueError as error:
         raise where.error(
-            node, f"{value.name!r} is not a number of {name}s.", "Write INTERVAL '90' MINUTE."
+            node, f"{text!r} is not a number of {name}s.", "Write INTERVAL '90' MINUTE."
         ) from error
     if name in UNIT_MONTHS and amount == int(amount):
-        months = int(amount) * UNIT_MONTHS[name]
-        return Typed(f"({months})", INTERVAL_MONTHS, False, constant=True, value=months)
+        return _constant(int(amount) * UNIT_MONTHS[name], INTERVAL_MONTHS)
     size = 7 * DAY_US if name == "WEEK" else UNIT_US.get(name)
     if size is None:
         raise where.error(node, f"Intervals of {name} are not defined.", f"Units: {', '.join(UNITS)}.")
-    microseconds = round(amount * size)
-    return Typed(f"({microseconds})", INTERVAL_MICROSECONDS, False, constant=True, value=microseconds)
+    return _constant(round(amount * size), INTERVAL_MICROSECONDS)
+
+
+def _constant(value: int, kind: SqlType) -> Typed:
+    return Typed(f"({value})", kind, False, constant=True, value=value)
+
+
+def _span(where: Text, node: Tree, text: str, first: str, last: str) -> Typed:
+    """An interval of several units, from the first to the last."""
+    pattern = _SPANS.get((first, last))
+    found = None if pattern is None else re.fullmatch("(-?)" + pattern, text.strip())
+    if found is None:
+        raise where.error(
+            node, f"{text!r} is no interval {first} TO {last}.", "Write INTERVAL '1 02:03:04' DAY TO SECOND."
+        )
+    sign = -1 if found[1] else 1
+    if first == "YEAR":
+        return _constant(sign * (int(found[2]) * 12 + int(found[3])), INTERVAL_MONTHS)
+    units = list(UNIT_US)[::-1]
+    sizes = [UNIT_US[unit] for unit in units[units.index(first) : units.index(last) + 1]]
+    total = sum(round(float(part) * size) for part, size in zip(found.groups()[1:], sizes, strict=True))
+    return _constant(sign * total, INTERVAL_MICROSECONDS)
 
 
 def instant(where: Text, node: Tree, operand: Typed) -> str:
@@ -99,29 +138,33 @@ def extract(where: Text, node: Tree, unit: str, operand: Typed) -> Typed:
         "MINUTE": UNIT_US["HOUR"],
         "SECOND": UNIT_US["MINUTE"],
         "MILLISECOND": 1_000_000,
+        "MICROSECOND": 1_000_000,
     }
     if unit in within:
-        size, step = within[unit], UNIT_US.get(unit, 1_000)
+        size, step = within[unit], UNIT_US.get(unit, 1 if unit == "MICROSECOND" else 1_000)
         return derived(f"((({sql} % {size}) + {size}) % {size}) / {step}", BIGINT, [operand])
     if unit == "EPOCH":
         return derived(f"{floor_to(sql, 1_000_000)} / 1000000", BIGINT, [operand])
-    if unit in ("QUARTER", "WEEK", "DOW"):
+    if unit in _OTHER_PARTS:
         return derived(f"sl_extract({sql}, '{unit}')", BIGINT, [operand], nullable=True)
     raise where.error(node, f"EXTRACT({unit} …) is not defined here.")
 
 
 def floor_time(where: Text, node: Tree, unit: str, operand: Typed, *, up: bool) -> Typed:
     """FLOOR(ts TO unit) and CEIL(ts TO unit)."""
+    sizes = {**UNIT_US, "MILLISECOND": 1_000, "MICROSECOND": 1}
+    if unit not in (*sizes, "WEEK", *UNIT_MONTHS, "DECADE"):
+        raise where.error(node, f"Nothing is rounded to {unit}.", f"Units: {', '.join(UNITS)}.")
     if operand.type.name not in ("TIMESTAMP", "TIMESTAMP_LTZ", "DATE"):
         instant(where, node, operand)
         raise where.error(node, f"{describe(operand.type)} cannot be rounded to {unit}.")
     if operand.type == DATE:
-        if unit in UNIT_US:
+        if unit in sizes:
             return operand
         return derived(f"sl_floor_date({operand.sql}, '{unit}', {int(up)})", DATE, [operand], nullable=True)
     sql = operand.sql
-    if unit in UNIT_US:
-        size = UNIT_US[unit]
+    if unit in sizes:
+        size = sizes[unit]
         lower = floor_to(sql, size)
         if up:
             lower = f"CASE WHEN {sql} % {size} = 0 THEN {sql} ELSE {lower} + {size} END"
@@ -160,7 +203,8 @@ def add_units(where: Text, node: Tree, unit: str, amount: Typed, operand: Typed)
         raise where.error(node, f"TIMESTAMPADD by {unit} is not defined here.", f"Units: {', '.join(UNITS)}.")
     if operand.type == DATE:
         if size % DAY_US:
-            raise where.error(node, "A DATE moves by whole days.", "CAST the DATE to TIMESTAMP first.")
+            moment = derived(date_to_timestamp(operand.sql), TIMESTAMP, [operand])
+            return add_units(where, node, unit, amount, moment)
         return derived(f"({operand.sql} + {amount.sql} * {size // DAY_US})", DATE, [amount, operand])
     instant(where, node, operand)
     moved = f"({operand.sql} + {amount.sql} * {size})"
@@ -169,7 +213,7 @@ def add_units(where: Text, node: Tree, unit: str, amount: Typed, operand: Typed)
     return derived(text, operand.type, [amount, operand])
 
 
-_PATTERN_LETTERS = frozenset("yMdHhmsSaE")
+_PATTERN_LETTERS = frozenset("yuMLdHhKkmsSaEDQ")
 
 
 def check_pattern(where: Text, node: Tree, pattern: Typed) -> None:
@@ -181,7 +225,9 @@ def check_pattern(where: Text, node: Tree, pattern: Typed) -> None:
         quoted ^= letter == "'"
         if not quoted and letter.isalpha() and letter not in _PATTERN_LETTERS:
             raise where.error(
-                node, f"The pattern letter {letter!r} is not known here.", "Known: y M d H h m s S a E."
+                node,
+                f"The pattern letter {letter!r} is not known here.",
+                f"Known: {' '.join(sorted(_PATTERN_LETTERS))}.",
             )
 
 
@@ -199,17 +245,44 @@ def to_timestamp(where: Text, node: Tree, text: Typed, pattern: Typed | None, ta
     """TO_TIMESTAMP(text[, pattern]) and TO_DATE(text[, pattern]): NULL where the text is not one, as in Flink."""
     kind = DATE if target == "DATE" else TIMESTAMP
     if pattern is None:
-        return derived(f"sl_parse({text.sql}, '{kind}', '')", kind, [text], nullable=True)
+        return derived(f"sl_parse_plain({text.sql}, '{kind}')", kind, [text], nullable=True)
     check_pattern(where, node, pattern)
     return derived(
         f"sl_parse_pattern({text.sql}, {pattern.sql}, '{kind}')", kind, [text, pattern], nullable=True
     )
 
 
-def to_timestamp_ltz(where: Text, node: Tree, number: Typed, precision: Typed) -> Typed:
-    """TO_TIMESTAMP_LTZ(number, 0 | 3): seconds or milliseconds since the epoch."""
-    if not number.type.is_integer or precision.value not in (0, 3):
+def to_timestamp_ltz(where: Text, node: Tree, arguments: Sequence[Typed]) -> Typed:
+    """TO_TIMESTAMP_LTZ(number[, 0 | 3]): seconds or milliseconds (the default) since the epoch."""
+    number = arguments[0]
+    precision = arguments[1].value if len(arguments) == 2 else 3
+    if len(arguments) > 2 or precision not in (0, 3):
         raise where.error(
-            node, "TO_TIMESTAMP_LTZ wants a whole number and the precision 0 (seconds) or 3 (milliseconds)."
+            node, "TO_TIMESTAMP_LTZ takes a number and the precision 0 (seconds) or 3 (milliseconds)."
         )
-    return derived(f"({number.sql} * {10 ** (6 - int(str(precision.value)))})", TIMESTAMP_LTZ, [number])
+    if not number.type.is_integer:
+        whole = f"CAST({as_double(number)} AS INTEGER)" if number.type.name != "DECIMAL" else _whole(number)
+        number = derived(whole, BIGINT, [number])
+    scale = 10 ** (6 - int(str(precision)))
+    limit = (2**63 - 1) // scale
+    moment = f"CASE WHEN {number.sql} BETWEEN -{limit} AND {limit} THEN {number.sql} * {scale} END"
+    return derived(moment, TIMESTAMP_LTZ, [number], nullable=True)
+
+
+def _whole(number: Typed) -> str:
+    return (
+        f"CAST({as_double(number)} AS INTEGER)"
+        if is_wide(number.type)
+        else f"({number.sql} / {10 ** (number.type.scale or 0)})"
+    )
+
+
+def text_to_timestamp_ltz(where: Text, node: Tree, arguments: Sequence[Typed]) -> Typed:
+    """TO_TIMESTAMP_LTZ(text[, pattern[, time zone]]): in UTC unless a zone is given; NULL where the text is no timestamp."""
+    if len(arguments) == 1:
+        text = f"sl_parse_plain({arguments[0].sql}, 'TIMESTAMP')"
+        return derived(text, TIMESTAMP_LTZ, arguments, nullable=True)
+    check_pattern(where, node, arguments[1])
+    zone = arguments[2].sql if len(arguments) == 3 else "'UTC'"
+    text = f"sl_in_zone({arguments[0].sql}, {arguments[1].sql}, {zone})"
+    return derived(text, TIMESTAMP_LTZ, arguments, nullable=True)
