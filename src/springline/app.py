@@ -20,8 +20,9 @@ from springline.core.schema import EventTime
 from springline.errors import ConfigurationError, NotFound
 from springline.inference.base import ChatModel, Embedder
 from springline.inference.retrying import RetryingChatModel, RetryPolicy
-from springline.runtime.base import Snapshot, TickNotice
+from springline.runtime.base import ChangeBatch, Snapshot, TickNotice
 from springline.runtime.embedded.catalog import ViewDefinition
+from springline.runtime.embedded.changelists import MOST_RETAINED, Retained
 from springline.runtime.embedded.runtime import Definition, EmbeddedRuntime, Options
 from springline.serve.service import AssistantInfo
 from springline.settings import Settings
@@ -68,6 +69,7 @@ class App:
         self.sources: dict[str, Source] = {}
         self._folders: set[str] = set()
         self.views: list[ViewDefinition] = []
+        self.retained: dict[str, Retained] = {}
         self.event_times: dict[str, EventTime] = {}
         self.knowledge_bases: list[tuple[KnowledgeDefinition, Embedder | EmbedderChoice | None]] = []
         self.context: ContextDefinition | None = None
@@ -119,13 +121,28 @@ class App:
         *,
         key: Sequence[str] | None = None,
         windows: Literal["closing", "live"] = "closing",
+        retain_s: float | None = None,
     ) -> None:
         """A view, kept equal to its SELECT. ``key`` is needed only where it cannot be inferred.
+
+        ``retain_s``: for how long its changes are kept for subscribers (``retain``).
 
         ``windows="live"``: windows over event time follow every change for ever, instead of appearing once the watermark has
         passed their end.
         """
         self.views.append(ViewDefinition(name, sql, None if key is None else tuple(key), windows))
+        if retain_s is not None:
+            self.retain(name, retain_s)
+
+    def retain(self, relation: str, retain_s: float, *, changes: int = MOST_RETAINED) -> None:
+        """Keeps the changes of a table or view for ``retain_s`` seconds, and no more than ``changes`` of them, so that a subscriber that
+        comes back with its last token is sent exactly what it has missed (``Running.subscribe``)."""
+        if retain_s <= 0 or changes <= 0:
+            raise ConfigurationError(
+                f"The changes of {relation!r} cannot be kept for {retain_s:g} s and at most {changes} changes.",
+                hint="Both must be greater than 0.",
+            )
+        self.retained[relation] = Retained(retain_s, changes)
 
     def event_time(
         self,
@@ -149,7 +166,8 @@ class App:
         seconds = (delay_s, lateness_s, 0.0 if idle_after_s is None else idle_after_s)
         if min(seconds) < 0:
             raise ConfigurationError(
-                f"The event time of {table!r} has a negative duration.", hint="Durations are seconds from 0 on."
+                f"The event time of {table!r} has a negative duration.",
+                hint="Durations are seconds from 0 on.",
             )
         idle_after_us = None if idle_after_s is None else round(idle_after_s * 1e6)
         self.event_times[table] = EventTime(
@@ -207,7 +225,8 @@ class App:
             tuple(self.views),
             tuple((one, self._embedder(choice, shared)) for one, choice in self.knowledge_bases),
             (RECEIPTS,),
-            dict(self.event_times),
+            event_times=dict(self.event_times),
+            retained=dict(self.retained),
         )
 
     def start(self, *, data: Path | str | None = None, options: Options | None = None) -> Running:
@@ -296,6 +315,21 @@ class Running:
     def reload(self, tables: Sequence[str]) -> list[str]:
         """Loads tables (none named: all that can be) again from their sources while everything runs; their names."""
         return self.runtime.reload(tables)
+
+    def subscribe(
+        self,
+        relation: str,
+        after: str | None = None,
+        *,
+        stop: threading.Event | None = None,
+        timeout_s: float = 1.0,
+    ) -> Iterator[ChangeBatch]:
+        """Changes of a table or view whose changes are kept (``retain_s``), each once and without a gap.
+
+        ``after``: the token of the last batch that was dealt with, from this process or one before; None: the whole relation first;
+        ``"now"``: only what comes. Each batch says what to do (``runtime.base.ChangeBatch``). Ends when ``stop`` is set.
+        """
+        return self.runtime.subscribe(relation, after, stop=stop, timeout_s=timeout_s)
 
     def ticks(self, stop: threading.Event, timeout_s: float = 1.0) -> Iterator[TickNotice | None]:
         return self.runtime.ticks(stop, timeout_s)

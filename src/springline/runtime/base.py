@@ -121,6 +121,24 @@ class RelationChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeBatch:
+    """A step of a subscription.
+
+    ``changes``: what a tick did, rows that go first; a subscriber that has applied it keeps the ``token``, and goes on from there after a
+    crash. A token of None says that more of the same tick follows. ``reset``: forget what you hold of this relation; all of its rows follow
+    as ``changes``. ``idle``: nothing has changed up to ``tick``; the token moves on.
+    """
+
+    relation: str
+    event: Literal["changes", "reset", "idle"]
+    tick: Tick
+    token: str | None
+    changes: tuple[RelationChange, ...] = ()
+    reason: str | None = None
+    """Why a subscription is reset."""
+
+
+@dataclass(frozen=True, slots=True)
 class TickNotice:
     """Told to listeners after a tick's commit."""
 
@@ -216,4 +234,17 @@ class Runtime(Protocol):
     ) -> Iterator[RelationChange | None]:
         """Live changes of relations from now on; None when nothing came within the time-out. A consumer that is too slow is
         told so by SnapshotTooOld and reads the relation again."""
+        ...
+
+    def subscribe(
+        self,
+        relation: str,
+        after: str | None = None,
+        *,
+        stop: threading.Event | None = None,
+        timeout_s: float = 1.0,
+    ) -> Iterator[ChangeBatch]:
+        """Changes of a relation whose changes are kept, after a token: each once, without a gap. None: the whole relation first. ``now``: only
+        what comes. An ``idle`` batch comes at least every ``timeout_s``; ends after ``stop``. Raises NotFound, ViewBuilding, and
+        ConfigurationError where the changes are not kept."""
         ...

@@ -20,8 +20,9 @@ from typing import Any, Literal, cast
 from springline.core.position import PositionVector, PostgresPosition, Tick
 from springline.core.schema import TableSchema
 from springline.core.types import DOUBLE, INT, STRING, SqlType, Stored
-from springline.errors import NotFound, SqlError
+from springline.errors import ConfigurationError, NotFound, SqlError
 from springline.runtime.base import (
+    ChangeBatch,
     Freshness,
     KnowledgeStatus,
     OnMiss,
@@ -215,6 +216,16 @@ class FakeRuntime:
                 ]
                 seen = self._fed
             yield from fresh or [None]
+
+    def subscribe(
+        self,
+        relation: str,
+        after: str | None = None,
+        *,
+        stop: threading.Event | None = None,
+        timeout_s: float = 1.0,
+    ) -> Iterator[ChangeBatch]:
+        raise ConfigurationError(f"The changes of {relation!r} are not kept.")
 
     def ticks(self, stop: threading.Event, timeout_s: float = 1.0) -> Iterator[TickNotice | None]:
         seen = self._tick

@@ -74,6 +74,8 @@ class Relations:
         self.lists = ChangeLists(connection)
         self.retained: frozenset[str] = frozenset()
         """Relations whose changes are kept for subscribers."""
+        self.filled_at_once: frozenset[str] = frozenset()
+        """Views that are not built beside the ticks, however large what they read is."""
         self.unbuilt: dict[str, ViewProgram] = {}
         """Views that wait to be built, each after those that it reads. Replaced, never changed: other threads look at it."""
         self._definitions: dict[str, ViewDefinition] = {}
@@ -135,7 +137,11 @@ class Relations:
             if any(self._is_broken(name) for name in self._definitions):
                 self._reconcile(tick)
             return
-        if (known.schema.columns, known.schema.key, known.schema.kept) == (schema.columns, schema.key, schema.kept):
+        if (known.schema.columns, known.schema.key, known.schema.kept) == (
+            schema.columns,
+            schema.key,
+            schema.kept,
+        ):
             return
         self._execute(reshape_statements(known.schema, schema))
         write_relation(self._connection, replace(known, schema=schema))

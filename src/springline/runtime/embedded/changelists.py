@@ -22,6 +22,7 @@ from springline.core.types import Stored
 from springline.runtime.embedded.tables import columns_of, quote
 
 TICK_BITS: Final = 31
+MOST_RETAINED: Final = 5_000_000
 APPLICATION: Final = "application"
 """The holder of lists that the application declares."""
 
@@ -44,7 +45,7 @@ class Retained:
     """How long the changes of a relation are kept for subscribers: the shorter of both."""
 
     age_s: float
-    changes: int = 5_000_000
+    changes: int = MOST_RETAINED
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,8 @@ class Engine:
         tick = Tick(self.resume.tick + 1)
         outcome = TickResult(tick, self.resume.advanced(tick, self.resume.log_sequence, {}))
         with self.running, self._relations.restored_on_error(), immediate(self._connection):
-            self._relations.install(definitions, schemas, tick, event_times or {})
+            filled = self._relations.install(definitions, schemas, tick, event_times or {})
+            outcome.touched.update(dict.fromkeys(filled, 0))
             outcome.committed_at_us = time.time_ns() // 1_000
             write_progress(self._connection, outcome.resume, {}, outcome.committed_at_us)
         self.resume = outcome.resume

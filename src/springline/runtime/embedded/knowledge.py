@@ -118,10 +118,16 @@ class Knowledge:
         )
 
     def rebuild(self, connection: apsw.Connection, tick: Tick, cause: Cause) -> None:
-        """Takes every row of the relation as new: for a new knowledge base, and after a change of embedder."""
+        """Takes every row of the relation as new, and documents that it does not have as deleted: for a new knowledge base, after a change
+        of embedder, and when the view that it reads was filled anew."""
         relation = f"main.{quote(self.relation)}"
         names = ", ".join(map(quote, self._wanted))
         connection.execute("DELETE FROM _work WHERE knowledge = ?", (self.definition.name,))
+        key = quote(self.definition.document)
+        for (gone,) in connection.execute(
+            f"SELECT document FROM {self._documents} EXCEPT SELECT {key} FROM {relation}"
+        ).fetchall():
+            self._deleted(connection, str(gone), tick)
         for row in connection.execute(f"SELECT {names} FROM {relation}").fetchall():
             self._changed(
                 connection, dict(zip(self._wanted, row, strict=True)), tick, cause, backfill=True, force=True

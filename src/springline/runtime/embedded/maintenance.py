@@ -14,6 +14,8 @@ from springline.context.knowledge_tables import passages_table
 from springline.core.position import Tick
 from springline.errors import SpringlineError
 from springline.log.sqlite import SqliteLog
+from springline.runtime.embedded.catalog import Relations
+from springline.runtime.embedded.changelists import APPLICATION, Retained, complete_after, list_name, tick_of
 from springline.runtime.embedded.engine import WorkResult
 from springline.runtime.embedded.knowledge import Knowledge
 from springline.runtime.embedded.progress import Progress
@@ -23,6 +25,9 @@ from springline.runtime.embedded.tables import quote
 CHECKPOINT_EVERY_S = 0.5
 TRIM_EVERY_S = 10.0
 PRUNE_EVERY_S = 600.0
+TRIM_CHANGES = 20_000
+"""Changes that a tick forgets of a change list."""
+
 TICKS_KEPT = 500_000
 """Of older ticks the time is no longer known: rows that they changed last then say no time of change."""
 
@@ -57,6 +62,55 @@ class Prune:
         connection.execute(f"DELETE FROM _memo WHERE made_at_us BETWEEN 1 AND ? {used}", (cutoff_us,))
 
 
+@dataclass(eq=False)
+class TrimLists:
+    """Forgets what subscribers no longer come back for; applied in a tick, by the engine. ``through``: the last tick that goes, by relation."""
+
+    relations: Relations
+    through: Mapping[str, int]
+    now_us: int
+    oldest_us: int
+    has_more: bool = False
+
+    def apply(self, connection: apsw.Connection, tick: Tick) -> None:
+        self.has_more = False
+        for name, last in self.through.items():
+            # A view that is being built catches up from the same list.
+            if self.relations.lists.held_only_by(name, APPLICATION):
+                self.has_more |= self.relations.lists.forget_through(name, last, TRIM_CHANGES)
+        connection.execute("INSERT OR IGNORE INTO _marks VALUES (?, ?)", (tick, self.now_us))
+        connection.execute("DELETE FROM _marks WHERE at_us < ?", (self.oldest_us,))
+
+
+@dataclass(frozen=True, slots=True)
+class ListRetention:
+    """How long the change lists are kept that the application has declared."""
+
+    relations: Relations
+    declared: Mapping[str, Retained]
+
+    def trim(self, connection: apsw.Connection, now_us: int) -> TrimLists | None:
+        """What is to be forgotten now, as a snapshot shows it; None where no list is declared. ``_marks`` says which tick was when."""
+        if not self.declared:
+            return None
+        through: dict[str, int] = {}
+        for name, kept in self.declared.items():
+            if complete_after(connection, name) is None:
+                continue
+            [(by_age,)] = connection.execute(
+                "SELECT max(tick) FROM _marks WHERE at_us <= ?", (now_us - int(kept.age_s * 1e6),)
+            )
+            by_number = connection.execute(
+                f"SELECT _seq FROM main.{quote(list_name(name))} ORDER BY _seq DESC LIMIT 1 OFFSET ?",
+                (kept.changes,),
+            ).fetchone()
+            last = max(by_age or 0, tick_of(by_number[0]) if by_number else 0)
+            if last > 0:
+                through[name] = last
+        longest_s = max(one.age_s for one in self.declared.values())
+        return TrimLists(self.relations, through, now_us, now_us - int((longest_s + 2 * TRIM_EVERY_S) * 1e6))
+
+
 class Maintenance:
     """Runs until stopped. Never raises: what fails now is tried again."""
 
@@ -69,6 +123,7 @@ class Maintenance:
         progress: Progress,
         retention: Retention,
         submit: Callable[[WorkResult], None],
+        lists: ListRetention,
     ) -> None:
         self._log = log
         self._checkpointer = checkpointer
@@ -77,6 +132,8 @@ class Maintenance:
         self._progress = progress
         self._retention = retention
         self._submit = submit
+        self._lists = lists
+        self._trimming: TrimLists | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
 
@@ -106,6 +163,9 @@ class Maintenance:
                 if time.monotonic() > next_trim:
                     next_trim = time.monotonic() + TRIM_EVERY_S
                     self._trim(reached.log_sequence, reached.tick)
+                    self._trim_lists()
+                elif self._trimming is not None and self._trimming.has_more:
+                    self._trim_lists()
                 if time.monotonic() > next_prune:
                     next_prune = time.monotonic() + PRUNE_EVERY_S
                     self._submit(Prune(tuple(self._knowledge), time.time_ns() // 1_000))
@@ -113,6 +173,12 @@ class Maintenance:
                 _logger.warning("maintenance will be tried again: %s", error)
             except Exception:
                 _logger.exception("maintenance failed")
+
+    def _trim_lists(self) -> None:
+        with self._readers.read() as connection:
+            self._trimming = self._lists.trim(connection, time.time_ns() // 1_000)
+        if self._trimming is not None:
+            self._submit(self._trimming)
 
     def _trim(self, applied: int, tick: int) -> None:
         oldest_us = time.time_ns() // 1_000 - int(self._retention.log_age_s * 1e6)

@@ -75,6 +75,11 @@ class Progress:
                 lambda: self._reached.log_sequence >= log_sequence, time.monotonic() + timeout_s
             )
 
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Waits until a condition that ticks bring about holds; whether it does."""
+        with self._changed:
+            return self._wait(condition, time.monotonic() + timeout_s)
+
     def _is_complete(self, through: int) -> bool:
         oldest = self._reached.oldest_pending
         return oldest is None or oldest > through

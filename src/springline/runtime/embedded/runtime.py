@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import apsw
@@ -18,16 +18,17 @@ from springline.core.types import Stored
 from springline.errors import ConfigurationError, NotFound, SpringlineError, StateError
 from springline.inference.base import Embedder
 from springline.log.sqlite import SqliteLog
-from springline.runtime.base import OnMiss, RelationChange, Require, Status, TickNotice
+from springline.runtime.base import ChangeBatch, OnMiss, RelationChange, Require, Status, TickNotice
 from springline.runtime.embedded.barrier import Barrier
 from springline.runtime.embedded.building import Builder, BuildProgress
 from springline.runtime.embedded.capture import Capture
 from springline.runtime.embedded.catalog import Compiler, Relations, ViewDefinition
+from springline.runtime.embedded.changelists import Retained
 from springline.runtime.embedded.engine import Cause, Engine, TickResult
 from springline.runtime.embedded.feeds import Feeds
 from springline.runtime.embedded.knowledge import Knowledge
 from springline.runtime.embedded.loop import Loop
-from springline.runtime.embedded.maintenance import Maintenance, Retention
+from springline.runtime.embedded.maintenance import ListRetention, Maintenance, Retention
 from springline.runtime.embedded.measure import Measure
 from springline.runtime.embedded.notices import Notices
 from springline.runtime.embedded.progress import Progress, Reached
@@ -39,6 +40,7 @@ from springline.runtime.embedded.snapshot import EmbeddedSnapshot, QueryCompiler
 from springline.runtime.embedded.staging import drop_staged
 from springline.runtime.embedded.state import STATE_FORMAT, check_resume, read_relations, read_resume
 from springline.runtime.embedded.status import StatusReader
+from springline.runtime.embedded.subscriptions import Subscriptions
 from springline.runtime.embedded.work import Worker
 from springline.sources.base import Source
 from springline.storage import DataFolder, immediate, open_file, reported
@@ -57,6 +59,8 @@ class Definition:
     records: Sequence[TableSchema] = ()
     """Springline's own tables (receipts), written through the log."""
     event_times: Mapping[str, EventTime] = field(default_factory=dict[str, EventTime])
+    retained: Mapping[str, Retained] = field(default_factory=dict[str, Retained])
+    """Relations whose changes are kept for subscribers, and for how long."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +158,22 @@ class EmbeddedRuntime:
         """Tables, views and knowledge bases as declared, in one tick."""
         schemas = [schema for source in self.definition.sources for schema in self._schemas_of(source)]
         tables = [*schemas, *self.definition.records]
+        self._relations.retained = frozenset(self.definition.retained)
+        # A knowledge base follows deltas, which a view that is switched in has not: such views are filled at once.
+        self._relations.filled_at_once = self._documents
         built = self._engine.install(self.definition.views, tables, self.definition.event_times)
-        self._install_knowledge()
+        self._check_retained()
+        self._install_knowledge(built.touched)
         self._publish(built)
+
+    def _check_retained(self) -> None:
+        known = {*self._relations.relations, *(view.name for view in self.definition.views)}
+        for name in self.definition.retained:
+            if name not in known:
+                raise ConfigurationError(
+                    f"The changes of {name!r} are to be kept, but there is no such relation.",
+                    hint=f"Known: {', '.join(sorted(known))}.",
+                )
 
     def _schemas_of(self, source: Source) -> Sequence[TableSchema]:
         """What the source says now; while it does not answer, what is known from before."""
@@ -169,7 +186,7 @@ class EmbeddedRuntime:
                 raise
             return known
 
-    def _install_knowledge(self) -> None:
+    def _install_knowledge(self, filled: Collection[str]) -> None:
         resume, connection = self._engine.resume, self._connection
         wanted = {definition.name: definition for definition, _ in self.definition.knowledge}
         with immediate(connection):
@@ -184,7 +201,7 @@ class EmbeddedRuntime:
                 knowledge = Knowledge(definition, relation.schema, embedder)
                 fingerprint = json.dumps([repr(definition), embedder.model])
                 knowledge.create(connection)
-                if installed.get(definition.name) != fingerprint:
+                if installed.get(definition.name) != fingerprint or definition.relation in filled:
                     source = definition.relation.split(".")[0]
                     applied = resume.applied.get(source)
                     position = applied.position if applied else None
@@ -221,6 +238,7 @@ class EmbeddedRuntime:
         self._closing.callback(checkpointer.close)
         self._search = Search(self.knowledge)
         self._tools = Tools(self._language.compile_query, self._search.search, self.building)
+        self._subscriptions = Subscriptions(self._readers, self._progress, self.touched_at, self.building)
         self._feeds = Feeds(lambda followed: setattr(self._engine, "followed", followed))
         self._barrier = Barrier({source.name: source for source in self.definition.sources}, self._progress)
         self._closing.callback(self._barrier.close)
@@ -245,6 +263,7 @@ class EmbeddedRuntime:
             self._progress,
             options.retention,
             self._loop.submit,
+            ListRetention(self._relations, self.definition.retained),
         )
         for part in (self._loop, self._builder, self._worker, maintenance, *self._captures):
             part.start()
@@ -347,6 +366,18 @@ class EmbeddedRuntime:
             if name not in known:
                 raise NotFound(f"There is no relation {name!r}.", hint=f"Known: {', '.join(sorted(known))}.")
         return self._feeds.subscribe(relations, stop, timeout_s)
+
+    def subscribe(
+        self,
+        relation: str,
+        after: str | None = None,
+        *,
+        stop: threading.Event | None = None,
+        timeout_s: float = 1.0,
+    ) -> Iterator[ChangeBatch]:
+        """See ``runtime.base`` and ``subscriptions``."""
+        self._check_running()
+        return self._subscriptions.subscribe(relation, after, stop or threading.Event(), timeout_s)
 
     def ticks(self, stop: threading.Event, timeout_s: float = 1.0) -> Iterator[TickNotice | None]:
         """Notices of ticks from now on; see ``Notices``."""

@@ -72,6 +72,7 @@ def _add_definitions_and_change_lists(connection: apsw.Connection) -> None:
     connection.execute("""
         CREATE TABLE _views(name TEXT PRIMARY KEY, definition TEXT NOT NULL) STRICT, WITHOUT ROWID;
         CREATE TABLE _change_lists(relation TEXT PRIMARY KEY, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE _marks(tick INTEGER PRIMARY KEY, at_us INTEGER NOT NULL) STRICT;
     """)
 
 
