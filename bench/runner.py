@@ -18,7 +18,7 @@ from typing import Any, cast
 import psutil
 
 from bench.environments import variables
-from bench.peers.common import Job
+from bench.peers.common import MEASURED, Job
 from bench.settings import ROOT
 
 SAMPLE_S = 0.05
@@ -37,10 +37,11 @@ class Outcome:
 
 
 class Watch:
-    """Samples a process tree until ``stop``."""
+    """Samples a process tree until ``stop``; its memory only until ``measured`` exists."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, measured: Path) -> None:
         self._process = psutil.Process(pid)
+        self._measured = measured
         self._stop = threading.Event()
         self._cpu: dict[int, float] = {}
         self.peak_bytes = 0
@@ -51,7 +52,9 @@ class Watch:
         while not self._stop.wait(SAMPLE_S):
             with contextlib.suppress(psutil.Error):
                 tree = [self._process, *self._process.children(recursive=True)]
-                self.peak_bytes = max(self.peak_bytes, sum(map(self._sample, tree)))
+                held = sum(map(self._sample, tree))
+                if not self._measured.exists():
+                    self.peak_bytes = max(self.peak_bytes, held)
 
     def _sample(self, process: psutil.Process) -> int:
         try:
@@ -115,7 +118,7 @@ def run(module: str, python: Path, job: Job, *, core: int | None, timeout_s: flo
             start_new_session=True,
             preexec_fn=pinned(core),
         )
-        watch = Watch(process.pid)
+        watch = Watch(process.pid, Path(job.work) / MEASURED)
         try:
             output, _ = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:

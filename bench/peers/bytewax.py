@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from bench.peers.common import Job, report, report_latencies, start_feeder, write_rows
+from bench.peers.common import Job, report, report_latencies, start_feeder, stop_clock, write_rows
 from bench.workloads import CATEGORY, NEAR, WINDOW_MS
 
 dataflow: Any = importlib.import_module("bytewax.dataflow")
@@ -209,7 +209,7 @@ def main() -> None:
         return
     began = time.perf_counter()
     rows = {"w1": orders_by_customer, "w2": windows, "w3": sales}[job.workload](job)
-    seconds = time.perf_counter() - began
+    seconds = stop_clock(job, began)
     write_rows(job, rows)
     report(seconds=seconds, events=job.events)
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,6 +40,17 @@ class Job:
     @staticmethod
     def from_arguments() -> Job:
         return Job(**json.loads(sys.argv[1]))
+
+
+MEASURED = "measured"
+"""In a job's ``work``: written when the clock stops. What a process takes afterwards, to write its rows, is not its memory."""
+
+
+def stop_clock(job: Job, began: float) -> float:
+    """Seconds since ``began``; and ends the measurement of memory."""
+    seconds = time.perf_counter() - began
+    job.scratch(MEASURED).touch()
+    return seconds
 
 
 def write_rows(job: Job, rows: Iterable[Iterable[object]]) -> None:

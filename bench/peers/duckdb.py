@@ -6,7 +6,7 @@ import importlib
 import time
 from typing import Any
 
-from bench.peers.common import Job, report, write_rows
+from bench.peers.common import Job, report, stop_clock, write_rows
 from bench.workloads import CATEGORY, NEAR, WINDOW_MS
 
 duckdb: Any = importlib.import_module("duckdb")
@@ -46,7 +46,7 @@ def main() -> None:
     connection.execute("SET threads = 1")
     began = time.perf_counter()
     connection.execute(f"CREATE TABLE answer AS {query(job)}")
-    seconds = time.perf_counter() - began
+    seconds = stop_clock(job, began)
     write_rows(job, connection.execute("FROM answer").fetchall())
     report(seconds=seconds, events=job.events)
 

@@ -15,16 +15,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bench.peers.common import Job, report, report_latencies, start_feeder, write_rows
+from bench.peers.common import Job, report, report_latencies, start_feeder, stop_clock, write_rows
 from bench.workloads import CATEGORY, NEAR, WINDOW_MS
 
 pw: Any = importlib.import_module("pathway")
 
 FILES = 20
-QUIET_S = 4.0
+QUIET_S = 8.0
 AUTOCOMMIT_MS = 100
 FRESH_AUTOCOMMIT_MS = 10
 
@@ -38,10 +39,12 @@ AUCTION = {"aid": int, "seller": int, "category": int}
 def in_pieces(source: Path, folder: Path) -> Path:
     """Spreads the lines over ``FILES`` files, in order."""
     folder.mkdir()
-    lines = source.read_bytes().splitlines(keepends=True)
-    size = -(-len(lines) // FILES)
-    for number in range(FILES):
-        (folder / f"{number:03d}.jsonl").write_bytes(b"".join(lines[number * size : (number + 1) * size]))
+    with source.open("rb") as lines:
+        size = -(-sum(1 for _ in lines) // FILES)
+    with source.open("rb") as lines:
+        for number in range(FILES):
+            with (folder / f"{number:03d}.jsonl").open("wb") as piece:
+                piece.writelines(islice(lines, size))
     return folder
 
 
@@ -138,7 +141,7 @@ def measure(job: Job) -> None:
         pw.run(monitoring_level=pw.MonitoringLevel.NONE)
         return
     pw.run(monitoring_level=pw.MonitoringLevel.NONE)
-    seconds = time.perf_counter() - began
+    seconds = stop_clock(job, began)
     write_rows(job, consolidated(sink, columns))
     report(seconds=seconds, events=job.events)
 
@@ -152,6 +155,7 @@ def watch(job: Job, sink: Path, columns: list[str], began: float) -> None:
             size, at = grown, now
         elif size and now - at > QUIET_S:
             break
+    stop_clock(job, began)
     write_rows(job, consolidated(sink, columns))
     report(seconds=at - began, events=job.events)
     os._exit(0)

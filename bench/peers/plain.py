@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.peers.common import Job, report, report_latencies, start_feeder, write_rows
+from bench.peers.common import Job, report, report_latencies, start_feeder, stop_clock, write_rows
 from bench.workloads import CATEGORY, LATENESS_MS, NEAR, WINDOW_MS
 
 BLOCK_BYTES = 1 << 20
@@ -189,7 +189,7 @@ def main() -> None:
     answer = {"w1": totals, "curve": totals, "w2": windows, "w3": sales}[job.workload]
     began = time.perf_counter()
     rows = answer(job)
-    seconds = time.perf_counter() - began
+    seconds = stop_clock(job, began)
     write_rows(job, rows)
     report(seconds=seconds, events=job.events)
 

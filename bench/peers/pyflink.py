@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.peers.common import Job, report, report_latencies, start_feeder, write_rows
+from bench.peers.common import Job, report, report_latencies, start_feeder, stop_clock, write_rows
 from bench.settings import ROOT
 from bench.workloads import CATEGORY, NEAR
 
@@ -136,7 +136,7 @@ def measure(job: Job) -> None:
     for statement in tables:
         environment.execute_sql(statement)
     environment.execute_sql(insert).wait()
-    seconds = time.perf_counter() - began
+    seconds = stop_clock(job, began)
     rows: Counter[tuple[object, ...]] = Counter()
     for weight, one in written(job):
         rows[tuple(one[column] for column in COLUMNS[job.workload])] += weight

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from bench.nexmark.queries import QUERIES, SIDE, SOURCE, TABLES
-from bench.peers.common import CLOSING, Job, report, report_latencies, start_feeder, write_rows
+from bench.peers.common import CLOSING, Job, report, report_latencies, start_feeder, stop_clock, write_rows
 from bench.workloads import CATEGORY, LATENESS_MS, NEAR
 from springline.app import App, Running
 from springline.core.types import load
@@ -153,7 +153,7 @@ def measure(job: Job) -> None:
     began = time.perf_counter()
     with application(job).start() as running:
         wait_for_all(running)
-        seconds = time.perf_counter() - began
+        seconds = stop_clock(job, began)
         write_rows(job, rows_of(running, job))
     report(seconds=seconds, events=job.events)
 
@@ -178,6 +178,7 @@ def measure_curve(job: Job) -> None:
             times = [
                 seconds_until_visible(running, orders, b"".join(islice(file, size))) for _ in range(SLICES)
             ]
+        stop_clock(job, began)
         ticks.stop()
         state_bytes = running.runtime.status().state_bytes
         write_rows(job, rows_of(running, job))

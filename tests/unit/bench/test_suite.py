@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from bench.feeder import batch
 from bench.peers.common import Job
 from bench.peers.plain import answer_to_fed, sales, totals, windows
 from bench.results import OURS, Result, Row, medians, ratio, table
-from bench.runner import Outcome
+from bench.runner import Outcome, Watch
 from bench.settings import FAMILIES, Settings
 from bench.suite import INCREMENTAL, Suite, System, comparable, difference
 from bench.targets import judged
@@ -168,6 +170,21 @@ def test_a_run_measures_checks_and_writes_both_files(
     assert "## w1" in text
     assert "## w1, the cost of a change" in text
     assert f"| {OURS} | incremental |" in capsys.readouterr().out
+
+
+def test_memory_counts_until_the_clock_stops(tmp_path: Path) -> None:
+    measured = tmp_path / "measured"
+    script = f"""
+import pathlib, time
+held = bytearray(50_000_000); time.sleep(0.5)
+pathlib.Path({str(measured)!r}).touch()
+more = bytearray(300_000_000); time.sleep(0.5)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script])
+    watch = Watch(process.pid, measured)
+    process.wait()
+    assert watch.stop() > 0
+    assert 50_000_000 < watch.peak_bytes < 200_000_000
 
 
 def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
