@@ -11,6 +11,7 @@ from springline.core.schema import TableSchema
 from springline.sql.catalog import Catalog, near_misses
 from springline.sql.check import Checker
 from springline.sql.dialect import Text, Tree
+from springline.sql.interval_joins import range_conjuncts
 from springline.sql.operators import compare
 from springline.sql.over import contains_window
 from springline.sql.scope import Item, Scope
@@ -156,7 +157,7 @@ def conjuncts(checker: Checker, condition: Tree, place: str) -> list[Typed]:
     node = condition.unnest()
     if isinstance(node, exp.And):
         return [part for side in (node.left, node.right) for part in conjuncts(checker, side, place)]
-    return [checker.boolean(node, place)]
+    return [checker.boolean(one, place) for one in range_conjuncts(node)]
 
 
 def projections(

@@ -194,7 +194,7 @@ def describe_rows(parts: Parts, rows: Rows) -> None:
             if occurrence.relation in parts.scans:
                 cost = "no equality to look up by: each change reads a table whole"
             parts.levels.append(OperatorLevel(f"JOIN {occurrence.relation}", "delta", cost))
-    if any(len(one.refs) < 2 or not one.test for one in rows.filters):
+    if any(len(one.refs) < 2 or one.test not in ("=", "IS") for one in rows.filters):
         parts.levels.append(OperatorLevel("FILTER", "delta", "each changed row once"))
     parts.levels.append(OperatorLevel("PROJECT", "delta", "each changed row once"))
 

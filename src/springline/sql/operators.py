@@ -130,7 +130,7 @@ def compare(where: Text, node: Tree, operator: str, left: Typed, right: Typed) -
         raise where.error(node, "Arrays have no order.")
     nullable = not distinct and (left.nullable or right.nullable)
     made = derived(f"({one.sql} {operator} {other.sql})", BOOLEAN, [one, other], nullable=nullable)
-    return replace(made, test=operator, parts=(one, other)) if operator in ("=", "IS") else made
+    return replace(made, test=operator, parts=(one, other)) if operator not in ("<>", "IS NOT") else made
 
 
 def logical(where: Text, node: Tree, operator: str, operands: list[Typed]) -> Typed:

@@ -217,7 +217,8 @@ def join_order(
         if alias in start or not rows.occurrence(alias).relation:
             continue
         if columns:
-            indexes.extend(index_for(rows.occurrence(alias).schema, columns))
+            ranged = range_column(alias, set(order) - {alias}, conditions)
+            indexes.extend(index_for(rows.occurrence(alias).schema, columns, ranged))
         else:
             scans.append(rows.occurrence(alias).relation)
     return order, indexes, scans
@@ -238,9 +239,21 @@ def lookup_columns(alias: str, known: set[str], conditions: Sequence[Typed]) -> 
     return list(dict.fromkeys(columns))
 
 
-def index_for(schema: TableSchema, columns: Sequence[str]) -> list[Index]:
-    """The index for a look-up by these columns; none where the relation's key serves."""
+def range_column(alias: str, known: set[str], conditions: Sequence[Typed]) -> str | None:
+    """A column of ``alias`` that a comparison bounds from rows of ``known``."""
+    for condition in conditions:
+        if condition.test in ("<", "<=", ">", ">="):
+            for one, other in (condition.parts, condition.parts[::-1]):
+                if one.column is not None and one.column[0] == alias and other.refs and other.refs <= known:
+                    return one.column[1]
+    return None
+
+
+def index_for(schema: TableSchema, columns: Sequence[str], ranged: str | None = None) -> list[Index]:
+    """The index for a look-up by these columns, and within a range of another; none where the relation's key serves."""
     key = schema.key
-    if key and (set(key) <= set(columns) or set(key[: len(columns)]) == set(columns)):
+    if key and (set(key) <= set(columns) or (ranged is None and set(key[: len(columns)]) == set(columns))):
         return []
+    if ranged is not None and ranged not in columns:
+        return [Index(schema.name, (*columns, ranged))]
     return [Index(schema.name, tuple(columns))]

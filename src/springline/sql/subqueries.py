@@ -23,6 +23,7 @@ from springline.sql.clauses import CommonTables
 from springline.sql.correlation import REWRITTEN, Correlated, Correlation, derived_table, has_subquery, named
 from springline.sql.dialect import Tree
 from springline.sql.guarded import guarded
+from springline.sql.interval_joins import range_conjuncts
 from springline.sql.rows import Occurrence, Rows
 from springline.sql.scope import Item, Scope
 from springline.sql.shapes import Columns, NotIncremental, Project, Shape
@@ -66,7 +67,8 @@ class Subqueries:
         elif isinstance(inner, exp.In) and inner.args.get("query") is not None:
             self._in_filter(inner, negated=negated)
         else:
-            self._rows.filters.extend(guarded([self._checker().boolean(self.replaced(node), "WHERE")]))
+            parts = range_conjuncts(self.replaced(node))
+            self._rows.filters.extend(guarded([self._checker().boolean(one, "WHERE") for one in parts]))
 
     def replaced(self, node: Tree) -> Tree:
         """An expression in which every subquery is a column of the joins that were added for it."""

@@ -52,7 +52,7 @@ class Typed:
     """What to report where ``raw`` overflowed: set if it may."""
     parameter: bool = False
     test: str = ""
-    """Of a condition: ``=`` or ``IS`` (equal, NULLs too) between its two ``parts``, ``NULL`` for IS NULL of one."""
+    """Of a condition: ``=``, ``IS`` (equal, NULLs too) or ``<`` … between its two ``parts``, ``NULL`` for IS NULL of one."""
     parts: tuple[Typed, ...] = field(default=(), repr=False)
     guards: tuple[Guard, ...] = field(default=(), repr=False)
     """What must hold for its parts not to fail, in the order of evaluation."""
