@@ -157,7 +157,11 @@ def conjuncts(checker: Checker, condition: Tree, place: str) -> list[Typed]:
     node = condition.unnest()
     if isinstance(node, exp.And):
         return [part for side in (node.left, node.right) for part in conjuncts(checker, side, place)]
-    return [checker.boolean(one, place) for one in range_conjuncts(node)]
+
+    def is_instant(column: exp.Column) -> bool:
+        return checker.check(column).type.name in ("TIMESTAMP", "TIMESTAMP_LTZ")
+
+    return [checker.boolean(one, place) for one in range_conjuncts(node, is_instant)]
 
 
 def projections(

@@ -6,6 +6,7 @@ that the same is said of ``b.t``. With an equality beside it this is what Flink 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from sqlglot import exp
@@ -22,19 +23,20 @@ _INVERSE: Final[dict[type[Tree], type[Tree]]] = {exp.Add: exp.Sub, exp.Sub: exp.
 _FIXED: Final = ("MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK")
 
 
-def range_conjuncts(node: Tree) -> list[Tree]:
+def range_conjuncts(node: Tree, is_instant: Callable[[exp.Column], bool]) -> list[Tree]:
     """The conjuncts that a condition is, each comparing two sides, with what follows from them for a column that stands beside an
-    interval; the condition itself where it is no such one."""
+    interval; the condition itself where it is no such one. Only instants can be moved to the other side: a TIME begins again at
+    midnight, a DATE moves by whole days."""
     if isinstance(node, exp.Between) and not node.args.get("symmetric"):
         bounds = [
             exp.GTE(this=node.this.copy(), expression=node.args["low"].copy()),
             exp.LTE(this=node.this.copy(), expression=node.args["high"].copy()),
         ]
-        return [part for one in bounds for part in range_conjuncts(one)]
+        return [part for one in bounds for part in range_conjuncts(one, is_instant)]
     if type(node) not in _MIRRORED:
         return [node]
     left, right = _shifted(node.this), _shifted(node.expression)
-    if left is None or right is None:
+    if left is None or right is None or not (is_instant(left[0]) and is_instant(right[0])):
         return [node]
     made = [node]
     if right[1] and not left[1]:
