@@ -66,21 +66,33 @@ class Client:
     def stream(self, path: str, body: Mapping[str, object]) -> Iterator[tuple[str, Json]]:
         """Server-sent events as (name, data). An ``error`` event is raised."""
         with self._exchange("POST", path, {**body, "stream": True}) as response:
-            if response.status != 200:
-                self._read(response)
-            name, data = "message", ""
-            for raw in response:
-                line = raw.decode().rstrip("\r\n")
-                if line.startswith("event:"):
-                    name = line[6:].strip()
-                elif line.startswith("data:"):
-                    data += line[5:].strip()
-                elif not line and data:
-                    content: Json = json.loads(data)
-                    if name == "error":
-                        raise error_of(content)
-                    yield name, content
-                    name, data = "message", ""
+            for name, content, _ in self._events(response):
+                yield name, content
+
+    def follow(self, path: str, parameters: Mapping[str, object]) -> Iterator[tuple[str, Json, str | None]]:
+        """Server-sent events of an endless stream as (name, data, id). An ``error`` event is raised."""
+        query = "?" + urllib.parse.urlencode(parameters) if parameters else ""
+        with self._exchange("GET", path + query, None) as response:
+            yield from self._events(response)
+
+    def _events(self, response: http.client.HTTPResponse) -> Iterator[tuple[str, Json, str | None]]:
+        if response.status != 200:
+            self._read(response)
+        name, data, identifier = "message", "", None
+        for raw in response:
+            line = raw.decode().rstrip("\r\n")
+            if line.startswith("event:"):
+                name = line[6:].strip()
+            elif line.startswith("data:"):
+                data += line[5:].strip()
+            elif line.startswith("id:"):
+                identifier = line[3:].strip()
+            elif not line and data:
+                content: Json = json.loads(data)
+                if name == "error":
+                    raise error_of(content)
+                yield name, content, identifier
+                name, data, identifier = "message", "", None
 
     @contextlib.contextmanager
     def _exchange(

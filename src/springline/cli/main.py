@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, str]] = {
     "search": "Search a knowledge base.",
     "query": "Read tables and views with one SELECT.",
     "dead-letters": "List the rows and documents that could not be processed.",
+    "changes": "Follow the changes of a table or view.",
     "explain": "Show how a view is maintained.",
     "receipts": "List answers, or show what one was based on.",
     "verify": "Rebuild the context of an answer and compare.",

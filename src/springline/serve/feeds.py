@@ -10,13 +10,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
-from springline.runtime.base import RelationChange
+from springline.runtime.base import ChangeBatch, RelationChange
 from springline.serve import sse
 from springline.serve.errors import RequestInvalid, describe
 from springline.serve.feed import Feed
-from springline.serve.reads import find_schema
+from springline.serve.reads import RelationName, find_schema
 from springline.serve.render import change_json
 from springline.serve.service import Service
+
+POSITION_EVERY_S = 5.0
 
 GATHER_S = 0.005
 """Changes of one tick that arrive within this time are sent as one event."""
@@ -50,6 +52,36 @@ def router(service: Service, feed: Feed, streams: sse.Streams) -> APIRouter:
             find_schema(service, name)
         since = _since(last_event_id)
         return streams.respond(lambda: change_events(service, relation, since, streams.stopping))
+
+    @routes.get(
+        "/changes/{relation}",
+        responses=STREAM,
+        response_class=StreamingResponse,
+        tags=["feeds"],
+        summary="Changes from a position on",
+    )
+    def subscription(
+        relation: RelationName,
+        after: Annotated[
+            str | None,
+            Query(
+                max_length=50,
+                description="The last `id` that was dealt with, to continue there; `now`: only what comes; none: the whole relation first.",
+            ),
+        ] = None,
+        last_event_id: Annotated[
+            str | None, Header(description="The same, as browsers send it when they connect again.")
+        ] = None,
+    ) -> StreamingResponse:
+        """Every change of one relation whose changes are kept (`retain_s`), once and without a gap, also across restarts of either side.
+
+        Event `changes`: `{"tick", "changes": [{"weight": 1 | -1, "row"}]}`, rows of a tick that go first. It carries an `id` when the
+        tick is complete; keep that together with what you made of the changes. Event `reset`: forget what you hold of the relation, all
+        of its rows follow. Event `position` has the `id` up to which nothing has changed. Event `error` ends the stream."""
+        token = last_event_id or after
+        stop = threading.Event()
+        batches = service.runtime.subscribe(relation, token, stop=stop, timeout_s=POSITION_EVERY_S)
+        return streams.respond(lambda: subscription_events(batches, stop, streams.stopping))
 
     @routes.get(
         "/events",
@@ -135,6 +167,50 @@ async def change_events(
             idle_s = 0.0
             gathered.append(change)
             unsettled = change.tick
+
+
+async def subscription_events(
+    batches: Iterator[ChangeBatch], stop: threading.Event, stopping: threading.Event
+) -> AsyncIterator[bytes]:
+    """The events of /v1/changes/{relation}. ``stop`` ends the batches."""
+
+    def source(gone: threading.Event) -> Iterator[ChangeBatch]:
+        for batch in batches:
+            yield batch
+            if gone.is_set():
+                return
+
+    idle_s = 0.0
+    try:
+        async with sse.Pump(source) as pump:
+            while not stopping.is_set():
+                try:
+                    batch = await pump.get(0.5)
+                except TimeoutError:
+                    idle_s += 0.5
+                    if idle_s >= sse.HEARTBEAT_S:
+                        idle_s = 0.0
+                        yield sse.HEARTBEAT
+                    continue
+                except StopAsyncIteration:
+                    return
+                except Exception as error:
+                    yield sse.error_event(error)
+                    return
+                idle_s = 0.0
+                yield batch_event(batch)
+    finally:
+        stop.set()
+
+
+def batch_event(batch: ChangeBatch) -> bytes:
+    """A batch of a subscription as an event."""
+    if batch.event == "reset":
+        return sse.event("reset", {"tick": batch.tick, "reason": batch.reason})
+    if batch.event == "idle":
+        return sse.event("position", {"tick": batch.tick}, identifier=batch.token)
+    changes = [{"weight": change.weight, "row": change.row} for change in batch.changes]
+    return sse.event("changes", {"tick": batch.tick, "changes": changes}, identifier=batch.token)
 
 
 def _changes(gathered: Sequence[RelationChange]) -> bytes:

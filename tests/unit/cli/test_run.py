@@ -30,7 +30,7 @@ for number, city in enumerate(["Oslo", "Oslo", "Bergen"]):
 
 app = sl.App("small")
 app.source(source)
-app.view("by_city", "SELECT city, COUNT(*) AS trips FROM crm.trips GROUP BY city")
+app.view("by_city", "SELECT city, COUNT(*) AS trips FROM crm.trips GROUP BY city", retain_s=3600)
 """
 
 
@@ -105,6 +105,26 @@ def test_a_run_is_asked_stopped_and_read_afterwards(
         ).json["rows"]
         == rows
     )
+
+
+def test_changes_are_followed_from_a_token_on(
+    process: subprocess.Popen[str], springline: CommandLine
+) -> None:
+    wait_for_rows(springline, "SELECT city, trips FROM by_city", 2)
+    outcome = springline("changes", "by_city", "--until-idle")
+    assert sorted(outcome.out.splitlines()) == ["+ city=Bergen  trips=1", "+ city=Oslo  trips=2"]
+    assert "The whole relation follows: From the beginning." in outcome.err
+    token = re.findall(r"token (\d+\.\d+)", outcome.err)[-1]
+    after = springline("changes", "by_city", "--after", token, "--until-idle", "--json")
+    [event] = [json.loads(line) for line in after.out.splitlines()]
+    assert event["event"] == "position"
+    now = springline("changes", "by_city", "--after", "now", "--until-idle", "--json")
+    assert '"event": "position"' in now.out
+    assert_error(springline("changes", "crm.trips"), 2, "The changes of 'crm.trips' are not kept", "Hint:")
+    assert_error(
+        springline("changes", "by_city", "--after", "x"), 2, "'x' is not a position in a change feed"
+    )
+    assert_error(springline("changes", "absent"), 5, "There is no relation 'absent'")
 
 
 def test_ctrl_c_stops_cleanly_and_a_second_start_resumes(
