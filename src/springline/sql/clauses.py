@@ -157,11 +157,7 @@ def conjuncts(checker: Checker, condition: Tree, place: str) -> list[Typed]:
     node = condition.unnest()
     if isinstance(node, exp.And):
         return [part for side in (node.left, node.right) for part in conjuncts(checker, side, place)]
-
-    def is_instant(column: exp.Column) -> bool:
-        return checker.check(column).type.name in ("TIMESTAMP", "TIMESTAMP_LTZ")
-
-    return [checker.boolean(one, place) for one in range_conjuncts(node, is_instant)]
+    return [checker.boolean(one, place) for one in range_conjuncts(node, checker.check)]
 
 
 def projections(

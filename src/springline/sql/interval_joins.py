@@ -12,6 +12,7 @@ from typing import Final
 from sqlglot import exp
 
 from springline.sql.dialect import Tree
+from springline.sql.typed import Typed
 
 _MIRRORED: Final[dict[type[Tree], type[Tree]]] = {
     exp.LT: exp.GT,
@@ -23,7 +24,7 @@ _INVERSE: Final[dict[type[Tree], type[Tree]]] = {exp.Add: exp.Sub, exp.Sub: exp.
 _FIXED: Final = ("MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK")
 
 
-def range_conjuncts(node: Tree, is_instant: Callable[[exp.Column], bool]) -> list[Tree]:
+def range_conjuncts(node: Tree, check: Callable[[Tree], Typed]) -> list[Tree]:
     """The conjuncts that a condition is, each comparing two sides, with what follows from them for a column that stands beside an
     interval; the condition itself where it is no such one. Only instants can be moved to the other side: a TIME begins again at
     midnight, a DATE moves by whole days."""
@@ -32,11 +33,13 @@ def range_conjuncts(node: Tree, is_instant: Callable[[exp.Column], bool]) -> lis
             exp.GTE(this=node.this.copy(), expression=node.args["low"].copy()),
             exp.LTE(this=node.this.copy(), expression=node.args["high"].copy()),
         ]
-        return [part for one in bounds for part in range_conjuncts(one, is_instant)]
+        return [part for one in bounds for part in range_conjuncts(one, check)]
     if type(node) not in _MIRRORED:
         return [node]
     left, right = _shifted(node.this), _shifted(node.expression)
-    if left is None or right is None or not (is_instant(left[0]) and is_instant(right[0])):
+    if left is None or right is None:
+        return [node]
+    if not {check(side[0]).type.name for side in (left, right)} <= {"TIMESTAMP", "TIMESTAMP_LTZ"}:
         return [node]
     made = [node]
     if right[1] and not left[1]:

@@ -67,8 +67,9 @@ class Subqueries:
         elif isinstance(inner, exp.In) and inner.args.get("query") is not None:
             self._in_filter(inner, negated=negated)
         else:
-            parts = range_conjuncts(self.replaced(node))
-            self._rows.filters.extend(guarded([self._checker().boolean(one, "WHERE") for one in parts]))
+            checker = self._checker()
+            parts = range_conjuncts(self.replaced(node), checker.check)
+            self._rows.filters.extend(guarded([checker.boolean(one, "WHERE") for one in parts]))
 
     def replaced(self, node: Tree) -> Tree:
         """An expression in which every subquery is a column of the joins that were added for it."""
