@@ -66,7 +66,8 @@ class Tools:
         with self._lock:
             if snapshot.relations_version == self._version and key in self._programs:
                 return self._programs[key]
-        made = self._compile_query(text, snapshot.schemas, parameters)
+        readable = {**snapshot.schemas, DEAD_LETTERS.name: DEAD_LETTERS}
+        made = self._compile_query(text, readable, parameters)
         made = with_dead_letters(made, snapshot.connection, snapshot.relations)
         with self._lock:
             if snapshot.relations_version == self._version:
@@ -101,7 +102,6 @@ class EmbeddedSnapshot:
     def schemas(self) -> Mapping[str, TableSchema]:
         if self._schemas is None:
             self._schemas = {name: relation.schema for name, relation in self.relations.items()}
-            self._schemas[DEAD_LETTERS.name] = DEAD_LETTERS
         return self._schemas
 
     def ages(self) -> Mapping[str, SourceAge]:
