@@ -143,13 +143,18 @@ def join_condition(checker: Checker, join: exp.Join, item: Item) -> list[Typed]:
 
 def row_conditions(checker: Checker, condition: Tree) -> list[Typed]:
     """The conjuncts of WHERE."""
+    refuse_windows(checker.where, condition)
+    return conjuncts(checker, condition, "WHERE")
+
+
+def refuse_windows(where: Text, condition: Tree) -> None:
+    """WHERE comes before windows."""
     if contains_window(condition):
-        raise checker.where.error(
+        raise where.error(
             condition,
             "A function OVER a window cannot stand in WHERE.",
             "Filter in a query around it: SELECT … FROM (SELECT …, ROW_NUMBER() OVER (…) AS n FROM …) AS t WHERE n = 1.",
         )
-    return conjuncts(checker, condition, "WHERE")
 
 
 def conjuncts(checker: Checker, condition: Tree, place: str) -> list[Typed]:
@@ -165,6 +170,8 @@ def projections(
 ) -> list[tuple[str, Tree, Typed | None]]:
     """(name, expression, what it is if already known) for each output column; ``*`` is spelled out."""
     where = checker.where
+    # The columns of a set operation are called as on its left.
+    ad_hoc = ad_hoc or (isinstance(select.parent, exp.SetOperation) and select.arg_key == "expression")
     made: list[tuple[str, Tree, Typed | None]] = []
     for node in select.expressions:
         qualifier = node.table if isinstance(node, exp.Column) else ""

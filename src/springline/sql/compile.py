@@ -14,12 +14,13 @@ from springline.sql.dialect import parse_query
 from springline.sql.full import full
 from springline.sql.groups import aggregate
 from springline.sql.maintain import Parts, outer, project
+from springline.sql.over_maintain import over
 from springline.sql.plan import Planner
 from springline.sql.program import OperatorLevel, Step, ViewProgram, WindowMode
 from springline.sql.query import Translator
 from springline.sql.rows import Index, names_of
 from springline.sql.sessions import maintain_sessions
-from springline.sql.shapes import Full, Node, Outer, Plan, Project, Sessions, Stream
+from springline.sql.shapes import Full, Node, Outer, Over, Plan, Project, Sessions, Stream
 from springline.sql.streams import maintain_stream
 from springline.sql.typed import quote
 from springline.sql.windows_close import follow_watermarks
@@ -60,6 +61,8 @@ def _parts(node: Node, *, is_view: bool, view: str) -> Parts:
         return project(node, shape, is_view=is_view, view=view)
     if isinstance(shape, Outer):
         return outer(node, shape, is_view=is_view, view=view)
+    if isinstance(shape, Over):
+        return over(node, shape, is_view=is_view, view=view)
     if isinstance(shape, Full):
         return full(node, shape, is_view=is_view, view=view)
     if isinstance(shape, Stream):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from springline.sql.aggregates import STATE_MARK, Multiset, Slots
+from springline.sql.dead_letters import COLUMNS, failed_groups
 from springline.sql.maintain import (
     Parts,
     apply_delta,
@@ -50,8 +51,12 @@ class _Group:
         self.keys = ", ".join(self.slots.group_names)
         if not is_view:
             delta_table(self.parts, node)
+        if not is_view and not node.virtual:
             keep_rows(self.parts, node)
             apply_delta(self.parts, node)
+        self.failed = failed_groups(self.slots, shape.having)
+        if self.failed[0]:
+            self.parts.failed = self.parts.temporary("e:" + node.name, [*COLUMNS, "_w"], "groups that are left out")
         self._tables()
         self._changes()
         self._finish()
@@ -150,14 +155,17 @@ class _Group:
 
     # -- finish ----------------------------------------------------------------------------------------------------
 
-    def _outputs(self, weight: str, source: str, ended: str = "") -> str:
+    def _outputs(self, weight: str, source: str, ended: str = "", *, failed: bool = False) -> str:
         """The rows that groups have at this moment, read from the state; of windows that close, those that are over (``ended``:
-        another condition for that)."""
+        another condition for that). ``failed``: the groups that are left out instead."""
+        columns, having = self.failed if failed else (self.shape.columns, self.shape.having)
         conditions = ["s.n > 0"] if self.slots.groups else []
         if self.closing is not None:
             conditions.append(ended or shown_groups(self.closing, self.view))
-        conditions += [one.sql for one in self.shape.having]
-        text = f"SELECT {selected(self.shape.columns)}{weight} {source}"
+        conditions += [one.sql for one in having]
+        if self.shape.copies:
+            source += f" CROSS JOIN {series(self.shape.copies)} AS e"
+        text = f"SELECT {selected(columns)}{weight} {source}"
         text += " WHERE " + " AND ".join(conditions) if conditions else ""
         return STATE_MARK.sub(lambda found: table(f"{self.prefix}:m{found[1]}"), text)
 
@@ -171,7 +179,9 @@ class _Group:
                 f"INSERT INTO {self.bag} {self._outputs(', -1', touched)}", "the touched groups as they were"
             )
         )
+        finish.extend(self._left_out(", -1", touched))
         finish.extend(self._move_state())
+        finish.extend(self._left_out(", 1", touched))
         finish.append(
             Step(
                 f"INSERT INTO {self.bag} {self._outputs(', 1', touched)}",
@@ -189,11 +199,19 @@ class _Group:
         if self.closing is not None:
             self._close(self.closing)
 
+    def _left_out(self, weight: str, source: str, ended: str = "") -> list[Step]:
+        """Groups over whose result an expression fails."""
+        if not self.parts.failed:
+            return []
+        found = self._outputs(weight, source, ended, failed=True)
+        return [Step(f"INSERT INTO {self.parts.failed} {found}", "groups that are left out")]
+
     def _close(self, closing: Closing) -> None:
         """Windows that end with this tick appear, and those that take no more changes are forgotten."""
         source = f"FROM {self.state} AS s"
         ended = self._outputs(", 1", source, ending_groups(closing, self.view))
         self.parts.closing.append(Step(f"INSERT INTO {self.bag} {ended}", "windows that are over now"))
+        self.parts.closing.extend(self._left_out(", 1", source, ending_groups(closing, self.view)))
         keyed = [kept for _, kept, _ in self.multisets]
         forget_groups(self.parts, self.state, keyed, self.keys, closing, self.view)
 
@@ -257,14 +275,18 @@ class _Group:
         if not self.slots.groups:
             empty = ", ".join(["0", "0", *(slot.empty for slot in self.slots.slots.values())])
             backfill.append(Step(f"INSERT INTO {self.state} VALUES ({empty})", "the one group, without rows"))
-        wholes = [self._row_change(join(rows, []).source, "1") for rows in self.shape.branches]
+        every = [join(rows, []) for rows in self.shape.branches]
+        wholes = [self._row_change(term.source, term.weight) for term in every]
         backfill.extend(self._summed(f"({' UNION ALL '.join(wholes)})"))
         backfill.extend(self._distinct_counts())
         backfill.extend(self._move_state())
+        if self.slots.groups and any(term.weight != "1" for term in every):
+            backfill.append(Step(f"DELETE FROM {self.state} WHERE n = 0", "forget groups without rows"))
         target = f"{delta(self.node.name)} {self._outputs(', 1', f'FROM {self.state} AS s')}"
-        if not self.is_view:
+        if not self.is_view and not self.node.virtual:
             target = f"{table(self.node.name)} {self._outputs('', f'FROM {self.state} AS s')}"
         backfill.append(Step(f"INSERT INTO {target}", f"all rows of {self.node.name}"))
+        backfill.extend(self._left_out(", 1", f"FROM {self.state} AS s"))
 
     def _levels(self) -> None:
         for rows in self.shape.branches:
@@ -291,3 +313,8 @@ def levels(slots: Slots, has_having: bool) -> Sequence[OperatorLevel]:
     if has_having:
         made.append(OperatorLevel("HAVING", "delta", "each touched group once"))
     return made
+
+
+def series(count: str) -> str:
+    """A table with ``count`` rows, numbered from 0 in its column ``key``."""
+    return f"json_each('[' || substr(replace(hex(zeroblob({count})), '00', ',0'), 2) || ']')"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from springline.sql.rows import Rows, key_aliases, same_columns
-from springline.sql.shapes import Columns
+from springline.sql.scope import relation_columns
+from springline.sql.shapes import Columns, Project
 
 
 def row_key(
@@ -30,3 +33,23 @@ def row_key(
             else:
                 key.append(name)
     return (None if missing else tuple(dict.fromkeys(key))), missing
+
+
+def with_hidden_key(shape: Project) -> Project:
+    """Rows of a join with the keys of its tables, for an intermediate; unchanged where there are none."""
+    if len(shape.branches) != 1:
+        return shape
+    [(rows, columns)] = shape.branches
+    aliases = key_aliases(rows)
+    if aliases is None:
+        return shape
+    hidden: Columns = []
+    for alias in aliases:
+        occurrence = rows.occurrence(alias)
+        every = relation_columns(occurrence.schema, alias, nullable=occurrence.kind == "left")
+        hidden += [
+            (f"_k{len(hidden) + index}", every[part]) for index, part in enumerate(occurrence.schema.key)
+        ]
+    columns = [*columns, *hidden]
+    key, missing = row_key(rows, columns)
+    return replace(shape, branches=[(rows, columns)], key=key, missing=missing)

@@ -15,20 +15,20 @@ from springline.core.types import BIGINT
 from springline.sql.rewrite import columns_read
 from springline.sql.rows import Occurrence, Rows, delta
 from springline.sql.scope import relation_columns
-from springline.sql.shapes import Aggregate, Columns, Node, Outer, Project, Shape, node_schema
+from springline.sql.shapes import Aggregate, Columns, Node, Outer, Over, Project, Shape, node_schema
 from springline.sql.typed import Typed
 
 if TYPE_CHECKING:
-    from springline.sql.plan import Planner
+    from springline.sql.intermediates import Intermediates
 
 COPY = "_copy"
 
 
-def laid_out(planner: Planner, nodes: list[Node]) -> list[Node]:
+def laid_out(planner: Intermediates, nodes: list[Node]) -> list[Node]:
     """The nodes with what they need to keep; the last one, the view, keeps everything."""
     for index in reversed(range(len(nodes) - 1)):
         node, readers = nodes[index], nodes[index + 1 :]
-        _prune(node, readers)
+        _prune(planner, node, readers)
         found = [
             (reader, rows)
             for reader in readers
@@ -71,16 +71,18 @@ def _read_changes(rows: Rows, name: str) -> None:
             rows.occurrences[index] = replace(one, computed=delta(name), weighted=True)
 
 
-def _prune(node: Node, readers: list[Node]) -> None:
+def _prune(planner: Intermediates, node: Node, readers: list[Node]) -> None:
     """Takes columns away that no later node reads."""
     shape = node.shape
-    if not isinstance(shape, Project | Aggregate | Outer):
+    if not isinstance(shape, Project | Aggregate | Outer | Over):
         return
     used = set(node.schema.key)
     if node.schema.event_time is not None:
         used.add(node.schema.event_time.column)
     if isinstance(shape, Outer):
         used.update(shape.anchor_columns)
+    if isinstance(shape, Over):
+        used.update(shape.partition_columns)
     if not node.schema.key:
         return
     for reader in readers:
@@ -100,6 +102,10 @@ def _prune(node: Node, readers: list[Node]) -> None:
 
     if isinstance(shape, Project):
         shape.branches = [(rows, pruned(columns)) for rows, columns in shape.branches]
+    elif isinstance(shape, Over):
+        shape.alias = shape.alias or planner.alias()
+        every = relation_columns(schema, shape.alias)
+        shape.shown = pruned(shape.shown) if shape.shown else list(every.items())
     else:
         shape.columns = pruned(shape.columns)
 
@@ -112,7 +118,7 @@ def _set_schema(readers: list[Node], name: str, schema: TableSchema) -> None:
                     rows.occurrences[index] = replace(one, schema=schema)
 
 
-def _numbered(planner: Planner, node: Node, readers: list[Rows]) -> Node:
+def _numbered(planner: Intermediates, node: Node, readers: list[Rows]) -> Node:
     """A node that keeps the rows of a node without a key, each with the number of its copy."""
     occurrence = Occurrence(planner.alias(), node.schema, computed=delta(node.name), weighted=True)
     columns = list(relation_columns(node.schema, occurrence.alias).items())

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from springline.core.schema import TableSchema
 from springline.sql.program import OperatorLevel, Step
 from springline.sql.rows import Index, Rows, Term, delta, index_for, join, names_of, table, terms
-from springline.sql.shapes import Node, Outer, Project
+from springline.sql.shapes import Node, Outer, Over, Project
 from springline.sql.typed import Typed, literal_text, quote
 
 
@@ -105,6 +105,8 @@ def keep_rows(parts: Parts, node: Node) -> None:
 
 def replaced_by(node: Node) -> tuple[str, ...]:
     """The columns by which an intermediate's rows are replaced."""
+    if isinstance(node.shape, Over):
+        return node.shape.partition_columns
     return node.shape.anchor_columns if isinstance(node.shape, Outer) else node.schema.key
 
 
@@ -151,11 +153,7 @@ def project(node: Node, shape: Project, *, is_view: bool, view: str) -> Parts:
     bag = "" if single else bag_table(parts, node)
     for relation, term, columns in changes:
         note(parts, [term])
-        named = ", ".join(
-            f"{typed.sql} AS {quote(name)}"
-            for name, (_, typed) in zip(node.schema.names, columns, strict=True)
-        )
-        change = f"SELECT {named}, {term.weight} AS _w {term.source}"
+        change = f"SELECT {named(node.schema.names, columns)}, {term.weight} AS _w {term.source}"
         if single:
             parts.on(relation, net(node, f"({change})", is_view=is_view, view=view))
         else:
@@ -172,14 +170,30 @@ def project(node: Node, shape: Project, *, is_view: bool, view: str) -> Parts:
 
 
 def _fill_project(parts: Parts, node: Node, shape: Project, *, is_view: bool) -> None:
-    wholes = [(join(rows, []).source, columns) for rows, columns in shape.branches]
-    if node.virtual:
+    to_delta = is_view or node.virtual
+    target = delta(node.name) if to_delta else table(node.name)
+    wholes = [(join(rows, []), columns) for rows, columns in shape.branches]
+    if all(term.weight == "1" for term, _ in wholes):
+        weight = ", 1" if to_delta else ""
+        for term, columns in wholes:
+            filled = f"INSERT INTO {target} SELECT {selected(columns)}{weight} {term.source}"
+            parts.backfill.append(Step(filled, f"all rows of {node.name}"))
         return
-    for source, columns in wholes:
-        target = f"{delta(node.name)} SELECT {selected(columns)}, 1"
-        if not is_view:
-            target = f"{table(node.name)} SELECT {selected(columns)}"
-        parts.backfill.append(Step(f"INSERT INTO {target} {source}", f"all rows of {node.name}"))
+    names = node.schema.names
+    changes = " UNION ALL ".join(
+        f"SELECT {named(names, columns)}, {term.weight} AS _w {term.source}" for term, columns in wholes
+    )
+    listed = names_of(names)
+    weight = ", sum(_w)" if to_delta else ""
+    filled = (
+        f"INSERT INTO {target} SELECT {listed}{weight} FROM ({changes}) GROUP BY {listed} HAVING sum(_w) <> 0"
+    )
+    parts.backfill.append(Step(filled, f"all rows of {node.name}"))
+
+
+def named(names: Sequence[str], columns: Sequence[tuple[str, Typed]]) -> str:
+    """Columns as a SELECT list under other names."""
+    return ", ".join(f"{typed.sql} AS {quote(name)}" for name, (_, typed) in zip(names, columns, strict=True))
 
 
 def describe_rows(parts: Parts, rows: Rows) -> None:
@@ -246,7 +260,7 @@ def outer(node: Node, shape: Outer, *, is_view: bool, view: str) -> Parts:
     )
     parts.finish.append(net(node, bag, is_view=is_view, view=view))
     if not is_view:
-        _replace_touched(parts, node, distinct, same, bag)
+        replace_touched(parts, node, distinct, same, bag)
     target = (
         f"{delta(node.name)} SELECT {selected(shape.columns)}, 1"
         if is_view
@@ -268,7 +282,7 @@ def outer(node: Node, shape: Outer, *, is_view: bool, view: str) -> Parts:
     return parts
 
 
-def _replace_touched(parts: Parts, node: Node, distinct: str, same: Sequence[str], bag: str) -> None:
+def replace_touched(parts: Parts, node: Node, distinct: str, same: Sequence[str], bag: str) -> None:
     parts.apply.append(
         Step(
             f"DELETE FROM {table(node.name)} WHERE rowid IN (SELECT n.rowid FROM {distinct} CROSS JOIN {table(node.name)} AS n "

@@ -15,12 +15,12 @@ from springline.core.schema import TableSchema
 from springline.core.types import BOOLEAN, INT
 from springline.sql.rewrite import renamed
 from springline.sql.rows import Occurrence, Rows, determined
-from springline.sql.scope import relation_columns
-from springline.sql.shapes import Columns
+from springline.sql.scope import Scope, relation_columns
+from springline.sql.shapes import Columns, Project
 from springline.sql.typed import Typed, is_wide, quote
 
 if TYPE_CHECKING:
-    from springline.sql.plan import Planner
+    from springline.sql.intermediates import Intermediates
 
 MOST_LEFT_JOINS = 2
 """Each one makes three branches of one."""
@@ -29,7 +29,7 @@ Match = tuple[Occurrence, list[Typed]]
 """What has one row for each match, and the conditions by which it is joined."""
 
 
-def branches(planner: Planner, rows: Rows) -> list[Rows] | None:
+def branches(planner: Intermediates, rows: Rows) -> list[Rows] | None:
     """The inner joins, with their signs, that LEFT JOINs are the sum of; None where that would be too many, or where the
     matches of a row cannot be told from values."""
     left = [one for one in rows.occurrences if one.kind == "left"]
@@ -42,7 +42,7 @@ def branches(planner: Planner, rows: Rows) -> list[Rows] | None:
             return None
         made = [part for branch in made for part in split(branch, occurrence, match)]
     every = [Rows(one.occurrences, [*one.filters, *rows.filters], one.sign) for one in made]
-    return [one for one in every if not _is_empty(one)]
+    return [one for one in every if not _is_empty(one)] or every[:1]
 
 
 def split(branch: Rows, right: Occurrence, match: Match) -> list[Rows]:
@@ -57,6 +57,58 @@ def split(branch: Rows, right: Occurrence, match: Match) -> list[Rows]:
     ]
 
 
+def single(planner: Intermediates, rows: Rows, scope: Scope) -> None:
+    """Brings what stands on the left of a RIGHT or FULL JOIN to one relation whose columns are shown as they are."""
+    plain = all(typed.column is not None for item in scope.items for typed in item.columns.values())
+    if len(rows.occurrences) == 1 and rows.occurrences[0].relation and plain:
+        return
+    every = [typed for item in scope.items for typed in item.columns.values()]
+    read, _ = planner.kept(rows, scope, every)
+    rows.occurrences[:], rows.filters[:] = read.occurrences, []
+
+
+def right_join(rows: Rows, right: Rows, on: Sequence[Typed]) -> None:
+    """``rows RIGHT JOIN right`` is ``right LEFT JOIN rows``."""
+    [left] = rows.occurrences
+    rows.occurrences[:] = [*right.occurrences, replace(left, kind="left", on=(*rows.filters, *on))]
+    rows.filters[:] = right.filters
+
+
+def full_join(planner: Intermediates, rows: Rows, scope: Scope, right: Rows, on: Sequence[Typed]) -> None:
+    """Replaces ``rows`` by an intermediate that is ``rows FULL JOIN right``."""
+    [left], [other] = rows.occurrences, right.occurrences
+    left_side, right_side = Rows([left], list(rows.filters)), Rows([other], list(right.filters))
+    to_right = replace(other, kind="left", on=(*right.filters, *on))
+    to_left = replace(left, kind="left", on=(*rows.filters, *on))
+    made = split(left_side, to_right, _matched(planner, left_side, to_right))
+    made += split(right_side, to_left, _matched(planner, right_side, to_left))[1:]
+    places = [(item, name, typed) for item in scope.items for name, typed in item.columns.items()]
+    columns = [(f"{item.name}.{name}", typed) for item, name, typed in places]
+    keys: list[str] = []
+    for occurrence in (left, other):
+        every = relation_columns(occurrence.schema, occurrence.alias, nullable=True)
+        for part in occurrence.schema.key:
+            shown = next((name for name, typed in columns if typed.column == (occurrence.alias, part)), None)
+            if shown is None:
+                shown = f"_{occurrence.alias}.{part}"
+                columns.append((shown, every[part]))
+            keys.append(shown)
+    shape = Project([(one, columns) for one in made])
+    # A row of one side alone has NULLs for the other's key: a side whose whole key may be NULL could be taken for the other.
+    tellable = any(not one.schema.column(part).nullable for one in (left, other) for part in one.schema.key)
+    shape.key = tuple(keys) if left.schema.key and other.schema.key and tellable else None
+    read, found = planner.materialised(shape)
+    for (item, name, _), (_, typed) in zip(places, found, strict=False):
+        item.columns[name] = typed
+    rows.occurrences[:], rows.filters[:] = read.occurrences, []
+
+
+def _matched(planner: Intermediates, branch: Rows, right: Occurrence) -> Match:
+    found = _match(planner, branch, right, first=True)
+    assert found is not None
+    return found
+
+
 def nothing(occurrence: Occurrence) -> Occurrence:
     """The one row of NULLs that stands for a missing one."""
     columns = ", ".join(f"NULL AS {quote(name)}" for name in occurrence.schema.names)
@@ -64,7 +116,7 @@ def nothing(occurrence: Occurrence) -> Occurrence:
     return Occurrence(occurrence.alias, schema, computed=f"(SELECT {columns})", single=True)
 
 
-def _match(planner: Planner, branch: Rows, right: Occurrence, *, first: bool) -> Match | None:
+def _match(planner: Intermediates, branch: Rows, right: Occurrence, *, first: bool) -> Match | None:
     others = [one.alias for one in branch.occurrences]
     joined = Rows([*branch.occurrences, replace(right, kind="inner", on=())], list(right.on))
     if right.alias in determined(joined, others):
@@ -75,7 +127,7 @@ def _match(planner: Planner, branch: Rows, right: Occurrence, *, first: bool) ->
 
 
 def match_by_value(
-    planner: Planner, right: Occurrence, conditions: Sequence[Typed] | None = None
+    planner: Intermediates, right: Occurrence, conditions: Sequence[Typed] | None = None
 ) -> Match | None:
     """The distinct values of ``right`` in the equalities of its ON; None where ON compares in other ways."""
     keys: Columns = []
@@ -106,7 +158,7 @@ def match_by_value(
     return kept.occurrences[0], [*made, *others]
 
 
-def match_by_row(planner: Planner, branch: Rows, right: Occurrence) -> Match:
+def match_by_row(planner: Intermediates, branch: Rows, right: Occurrence) -> Match:
     """The keys of those rows of ``branch`` that have a match."""
     keys: Columns = []
     for occurrence in branch.occurrences:

@@ -15,7 +15,6 @@ from sqlglot import exp
 from springline.sql import outer_joins
 from springline.sql.aggregate_calls import VARIANCES
 from springline.sql.aggregates import Slots, group_output
-from springline.sql.catalog import Catalog
 from springline.sql.check import Checker
 from springline.sql.check_calls import Grouping, contains_aggregate
 from springline.sql.clauses import (
@@ -31,16 +30,17 @@ from springline.sql.clauses import (
     resolve,
     written_name,
 )
-from springline.sql.dead_letters import Failures
-from springline.sql.dialect import Text, Tree
+from springline.sql.dialect import Tree
 from springline.sql.full import full_key
 from springline.sql.guarded import guarded, of_aggregation, of_columns, of_join
-from springline.sql.keys import row_key, with_hidden_key
-from springline.sql.layout import laid_out, numbered
+from springline.sql.intermediates import Intermediates, inlined, with_anchor
+from springline.sql.keys import row_key
+from springline.sql.layout import laid_out
 from springline.sql.over import contains_window
-from springline.sql.query import Translator, group_key
+from springline.sql.over_plan import absorbed, limited, over, push_filters, warn
+from springline.sql.query import Translator, group_key, make_nullable
 from springline.sql.rewrite import signature
-from springline.sql.rows import Occurrence, Rows, determined
+from springline.sql.rows import Occurrence, Rows
 from springline.sql.scope import Item, Scope, relation_columns, relation_qualifiers
 from springline.sql.set_operations import set_operation
 from springline.sql.shapes import (
@@ -51,9 +51,9 @@ from springline.sql.shapes import (
     Node,
     NotIncremental,
     Outer,
+    Over,
     Plan,
     Project,
-    Sessions,
     Shape,
     node_schema,
 )
@@ -61,29 +61,18 @@ from springline.sql.streams import keep_streams
 from springline.sql.subqueries import Subqueries
 from springline.sql.typed import NULL, Typed
 from springline.sql.windows import window_call, windowed
-from springline.sql.windows_plan import PlannedWindows, session_shape, session_window
+from springline.sql.windows_plan import session_shape, session_window
 from springline.sql.windows_syntax import WindowTable
 
 
-class Planner:
+class Planner(Intermediates):
     """Plans one view."""
-
-    def __init__(self, where: Text, catalog: Catalog, view: str, *, live: bool = False) -> None:
-        self.where = where
-        self.catalog = catalog
-        self.view = view
-        self.nodes: list[Node] = []
-        self.inputs: dict[str, None] = {}
-        self.warnings: list[str] = []
-        self.windows = PlannedWindows(live=live)
-        self._aliases = 0
-        self._numbers = 0
-        self._signatures: dict[str, str] = {}
-        self._failures = Failures()
 
     def plan(self, query: Tree, key: Sequence[str] | None) -> Plan:
         shape = self.shape(query, CommonTables())
-        if isinstance(shape, Outer) and not shape.anchor_columns:
+        if (isinstance(shape, Over) and len(shape.partition_columns) < len(shape.partition)) or (
+            isinstance(shape, Outer) and not shape.anchor_columns
+        ):
             shape = self._over(shape)
         untyped = next((name for name, typed in shape.columns if typed.type == NULL), None)
         if untyped is not None:
@@ -99,6 +88,8 @@ class Planner:
                 node_schema(self.view, shape.columns, chosen, self.windows.event_time(shape)),
             )
         )
+        for node in self.nodes:
+            warn(self, node.shape)
         inputs = [self.catalog[name] for name in self.inputs]
         nodes = keep_streams(self.view, laid_out(self, self.nodes), inputs, self.where)
         return Plan(nodes, tuple(self.inputs), self.warnings)
@@ -129,25 +120,23 @@ class Planner:
 
     def shape(self, node: Tree, tables: CommonTables) -> Shape:
         """The shape of a query; the whole of it is computed again where a part of it has no operator."""
-        before = (len(self.nodes), dict(self.inputs), list(self.warnings), self._failures.mark())
+        before = (len(self.nodes), dict(self.inputs), list(self.warnings), self.failures.mark())
         try:
             return self._incremental(node, tables)
         except NotIncremental as reason:
             del self.nodes[before[0] :]
             self.inputs, self.warnings = before[1], before[2]
-            self._failures.back_to(before[3])
+            self.failures.back_to(before[3])
             return self._full(node, tables, reason)
 
     def _incremental(self, node: Tree, tables: CommonTables) -> Shape:
         tables = CommonTables(tables, node)
         refuse_order(self.where, node)
+        if node.args.get("limit") or node.args.get("offset"):
+            return limited(self, node, tables)
         if isinstance(node, exp.Subquery):
-            if node.args.get("limit") or node.args.get("offset"):
-                raise NotIncremental("LIMIT", "")
             return self.shape(node.this, tables)
         if isinstance(node, exp.SetOperation):
-            if node.args.get("limit") or node.args.get("offset"):
-                raise NotIncremental("LIMIT", "")
             return set_operation(self, node, tables)
         if not isinstance(node, exp.Select):
             raise self.where.error(node, f"{self.where.quote(node)} is not a query.", "Write SELECT ….")
@@ -181,8 +170,6 @@ class Planner:
 
     def _select(self, node: exp.Select, tables: CommonTables) -> Shape:
         refuse_clauses(self.where, node)
-        if node.args.get("limit") or node.args.get("offset"):
-            raise NotIncremental("LIMIT", "")
         scope = Scope(self.where)
         rows = self.from_clause(node, scope, tables)
         has_left = rows.has_left
@@ -190,8 +177,6 @@ class Planner:
         if (clause := node.args.get("where")) is not None:
             refuse_windows(self.where, clause.this)
             subqueries.filters(clause.this)
-        if any(map(contains_window, node.expressions)):
-            raise NotIncremental("OVER", "")
         group = node.args.get("group")
         grouped = (
             group is not None
@@ -202,61 +187,56 @@ class Planner:
             raise NotIncremental(
                 "DISTINCT with GROUP BY", "Groups that are selected whole are distinct already."
             )
+        windowed = any(map(contains_window, node.expressions))
+        if grouped and windowed:
+            raise NotIncremental("OVER in a query with GROUP BY", "Group in a derived table.")
         if not grouped:
             node = subqueries.select(node)
+        if windowed:
+            return self._windows(node, rows, scope)
+        push_filters(self, rows, clause and clause.this)
         if not grouped and not node.args.get("distinct"):
-            return self._rows(rows, self._columns(self.checker(scope), node), of_user=has_left)
+            columns = self.columns(self.checker(scope), node)
+            return absorbed(self, rows, columns) or self._rows(rows, columns, of_user=has_left)
         branches, joined = [rows], rows
         if rows.has_left:
             expanded = outer_joins.branches(self, rows)
             if expanded is None:
-                self._failures.note(rows)
+                self.failures.note(rows)
                 rows, scope = self._below(node, rows, scope, grouped=grouped)
                 joined = rows
             branches = expanded or [rows]
         shape = self._aggregate(node, branches, self.checker(scope), grouped=grouped)
-        self._failures.note(joined, of_aggregation(shape.slots.groups, shape.slots.calls))
+        self.failures.note(joined, of_aggregation(shape.slots.groups, shape.slots.calls))
         return shape
 
     def _rows(self, rows: Rows, columns: Columns, *, of_user: bool) -> Shape:
         """Rows as they are: joins, filters and expressions. LEFT JOINs of the text are joined again where they are touched; those
         that look subqueries up are taken apart."""
-        guards, columns = of_columns(columns)
-        rows.filters.extend(guards)
-        self._failures.note(rows)
-        return self._shape_of(rows, columns, of_user=of_user)
+        columns = self.guarded_columns(rows, columns)
+        return self.shape_of(rows, columns, of_user=of_user)
+
+    def _windows(self, node: exp.Select, rows: Rows, scope: Scope) -> Shape:
+        shape = over(self, node, rows, scope)
+        if not node.args.get("distinct"):
+            return shape
+        read, columns = self.materialised(shape)
+        return self.distinct([read], columns)
 
     def _add_failed_rows(self) -> None:
         """Nodes of the rows that the view leaves out because an expression fails on them."""
         seen: set[str] = set()
-        for number, query in enumerate(self._failures.queries(), start=1):
-            shape = self._shape_of(query.rows, query.columns, of_user=True)
+        for number, query in enumerate(self.failures.queries(), start=1):
+            shape = self.shape_of(query.rows, query.columns, of_user=True)
             if isinstance(shape, Outer) and not shape.anchor_columns:
-                shape = self._with_hidden_anchor(shape)
+                shape = self.with_hidden_anchor(shape)
             if (text := signature(shape)) not in seen:
                 seen.add(text)
                 name = f"s:{self.view}:e{number}"
                 schema = node_schema(name, shape.columns, [column for column, _ in shape.columns])
                 self.nodes.append(FailedRows(name, shape, schema))
 
-    def _shape_of(self, rows: Rows, columns: Columns, *, of_user: bool) -> Project | Outer:
-        if rows.has_left:
-            expanded = None if of_user else outer_joins.branches(self, rows)
-            if expanded is None:
-                return _with_anchor(rows, columns)
-            shape = Project([(one, columns) for one in expanded])
-        else:
-            shape = Project([(rows, columns)])
-        shape.key, shape.missing = row_key(rows, columns)
-        return shape
-
-    def distinct(self, branches: list[Rows], columns: Columns) -> Aggregate:
-        """The distinct rows among ``columns``."""
-        slots = Slots(self.where, [typed for _, typed in columns])
-        outputs = [(name, group_output(slots, index)) for index, (name, _) in enumerate(columns)]
-        return Aggregate(branches, slots, outputs, key=tuple(name for name, _ in columns))
-
-    def _columns(self, checker: Checker, node: exp.Select) -> Columns:
+    def columns(self, checker: Checker, node: exp.Select) -> Columns:
         return [
             (name, checker.check(expression) if known is None else known)
             for name, expression, known in projections(checker, node, ad_hoc=False)
@@ -270,7 +250,7 @@ class Planner:
             keys: list[Tree] = [] if group is None else group.expressions
             groups = [group_key(rows, one) for one in keys]
         else:
-            groups = [typed for _, typed in self._columns(rows, node)]
+            groups = [typed for _, typed in self.columns(rows, node)]
         slots = Slots(self.where, groups)
         columns: Columns = []
         checker = self.checker(rows.scope, slots)
@@ -325,9 +305,10 @@ class Planner:
     def _add(self, rows: Rows, scope: Scope, node: Tree, tables: CommonTables, join: exp.Join | None) -> None:
         """Adds one table of FROM, or what a derived table is made of."""
         kind = "inner" if join is None else join_kind(self.where, join)
+        found, item = self._source(node, tables, nullable=kind in ("left", "full"))
         if kind in ("right", "full"):
-            raise NotIncremental(f"{kind.upper()} JOIN", "")
-        found, item = self._source(node, tables, nullable=kind == "left")
+            outer_joins.single(self, rows, scope)
+            make_nullable(scope)
         scope.add(node, item)
         conditions = [] if join is None else join_condition(self.checker(scope), join, item)
         on, obeyed = of_join(kind, conditions, item.columns.values())
@@ -335,8 +316,13 @@ class Planner:
             rows.occurrences.extend(found.occurrences)
             rows.filters.extend([*found.filters, *on])
             return
-        [occurrence] = found.occurrences
-        rows.occurrences.append(replace(occurrence, kind="left", on=(*found.filters, *on)))
+        if kind == "right":
+            outer_joins.right_join(rows, found, on)
+        elif kind == "full":
+            outer_joins.full_join(self, rows, scope, found, on)
+        else:
+            [occurrence] = found.occurrences
+            rows.occurrences.append(replace(occurrence, kind="left", on=(*found.filters, *on)))
         rows.filters.extend(obeyed)
 
     def _source(self, node: Tree, tables: CommonTables, *, nullable: bool) -> tuple[Rows, Item]:
@@ -395,52 +381,8 @@ class Planner:
 
     # -- intermediates ---------------------------------------------------------------------------------------------
 
-    def materialised(self, shape: Shape) -> tuple[Rows, Columns]:
-        """Makes a node of its own of a shape, and reads it."""
-        visible = [name for name, _ in shape.columns]
-        if isinstance(shape, Outer) and not shape.anchor_columns:
-            shape = self._with_hidden_anchor(shape)
-        elif isinstance(shape, Aggregate) and shape.key is None:
-            hidden = [
-                (f"_g{index}", group_output(shape.slots, index)) for index in range(len(shape.slots.groups))
-            ]
-            shape = replace(shape, columns=[*shape.columns, *hidden], key=tuple(name for name, _ in hidden))
-            if shape.copies:
-                shape = numbered(shape, shape.copies)
-        elif isinstance(shape, Project) and shape.key is None:
-            shape = with_hidden_key(shape)
-        node = self._node(shape)
-        single = isinstance(shape, Aggregate) and not shape.slots.groups
-        occurrence = Occurrence(self.alias(), node.schema, single=single)
-        columns = relation_columns(node.schema, occurrence.alias)
-        made = [(column, columns[column]) for column in visible]
-        self.windows.follow(shape.columns[: len(made)], made)
-        return Rows([occurrence]), made
-
-    def _node(self, shape: Shape) -> Node:
-        """The node of a shape; one that the plan has already, if they are the same."""
-        text = signature(shape)
-        same = next((one for one in self.nodes if self._signatures.get(one.name) == text), None)
-        if same is not None and not isinstance(shape, Sessions):
-            return same
-        self._numbers += 1
-        name = f"s:{self.view}:{self._numbers}"
-        self._signatures[name] = text
-        schema = node_schema(name, shape.columns, shape.key or (), self.windows.event_time(shape))
-        self.nodes.append(Node(name, shape, schema))
-        return self.nodes[-1]
-
-    def _with_hidden_anchor(self, shape: Outer) -> Outer:
-        anchor = shape.rows.occurrence(shape.anchor)
-        every = relation_columns(anchor.schema, anchor.alias)
-        key = anchor.schema.key or anchor.schema.names
-        hidden = [(f"_k{index}", every[column]) for index, column in enumerate(key)]
-        return replace(
-            shape, columns=[*shape.columns, *hidden], anchor_columns=tuple(name for name, _ in hidden)
-        )
-
-    def _over(self, shape: Outer) -> Project:
-        """A LEFT JOIN that does not show its anchor's key is kept in state with that key; the view shows its columns."""
+    def _over(self, shape: Outer | Over) -> Project:
+        """What does not show the key or partition by which it is computed again is kept in state with it; the view shows its columns."""
         rows, columns = self.materialised(shape)
         return Project([(rows, columns)], shape.key, shape.missing)
 
@@ -454,7 +396,7 @@ class Planner:
         columns = [(f"c{index}", by_item[item].columns[column]) for index, (item, column) in enumerate(used)]
         if not columns:
             columns = [("c0", Typed("1", next(iter(scope.items[0].columns.values())).type, False))]
-        kept, made = self.materialised(_with_anchor(rows, columns))
+        kept, made = self.materialised(with_anchor(rows, columns))
         places = {pair: made[index][1] for index, pair in enumerate(used)}
         below = Scope(self.where)
         for item in scope.items:
@@ -462,39 +404,7 @@ class Planner:
             below.items.append(Item(item.qualifiers, shown, item.merged, item.order or tuple(item.columns)))
         return kept, below
 
-    def alias(self) -> str:
-        self._aliases += 1
-        return f"t{self._aliases}"
-
-
-def inlined(shape: Shape, *, nullable: bool) -> tuple[Rows, Columns] | None:
-    """The joins and filters of a derived table, to become part of the query around it; None where they cannot. On the right of a
-    LEFT JOIN it must be one table whose columns are shown as they are: an expression would not be NULL for a missing row."""
-    if not isinstance(shape, Project) or len(shape.branches) != 1:
-        return None
-    rows, columns = shape.branches[0]
-    plain = len(rows.occurrences) == 1 and all(typed.column for _, typed in columns)
-    return (rows, columns) if plain or not nullable else None
-
 
 def _bare(typed: Typed) -> str:
     """The text of a group column, in parentheses or not."""
     return typed.raw.strip("()")
-
-
-def _with_anchor(rows: Rows, columns: Columns) -> Outer:
-    """Chooses the preserved occurrence whose rows determine those of the other inner ones, so that as little as possible is
-    recomputed; the first one if there is none."""
-    inner = [one.alias for one in rows.occurrences if one.kind == "inner"]
-    leading = [one for one in inner if determined(rows, [one]) >= set(inner)]
-    anchor = (leading or inner)[0]
-    occurrence = rows.occurrence(anchor)
-    shown: list[str] = []
-    for part in occurrence.schema.key or occurrence.schema.names:
-        found = next((name for name, typed in columns if typed.column == (anchor, part)), None)
-        if found is not None:
-            shown.append(found)
-    whole = len(shown) == len(occurrence.schema.key or occurrence.schema.names)
-    shape = Outer(rows, columns, anchor, tuple(shown) if whole else ())
-    shape.key, shape.missing = row_key(rows, columns, first=anchor)
-    return shape

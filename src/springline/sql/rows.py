@@ -29,6 +29,9 @@ class Occurrence:
     weighted: bool = False
     """Whether the computed rows have weights."""
 
+    single: bool = False
+    """Whether there is never more than one row."""
+
     @property
     def relation(self) -> str:
         return self.schema.name
@@ -77,7 +80,7 @@ def equalities(conditions: Iterable[Typed]) -> Iterator[tuple[Typed, Typed]]:
 def determined(rows: Rows, start: Iterable[str]) -> set[str]:
     """The aliases of which at most one row can go with given rows of ``start``: those joined on their whole key, and those
     that a filter wants to be missing (LEFT JOIN … WHERE id IS NULL)."""
-    known = set(start) | _missing(rows)
+    known = set(start) | _missing(rows) | {one.alias for one in rows.occurrences if one.single}
     pairs = [(pair, None) for pair in equalities(rows.filters)]
     pairs += [(pair, one.alias) for one in rows.occurrences for pair in equalities(one.on)]
     while True:

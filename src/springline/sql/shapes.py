@@ -87,6 +87,40 @@ class Aggregate:
     missing: list[str] = field(default_factory=list[str])
 
 
+@dataclass(frozen=True, slots=True)
+class First:
+    """How the first rows of a partition are found: ``column`` numbers them in ``order``, ``columns`` are those of an index for
+    it; ``count``, if given, is how many of them pass the filters."""
+
+    column: str
+    order: str
+    columns: tuple[str, ...]
+    count: int | None = None
+
+
+@dataclass(slots=True)
+class Over:
+    """Functions OVER windows of one table's rows. ``partition`` is over the table; ``partition_columns`` are the output columns that hold
+    it. ``inner`` are its columns over the table; ``filters`` and ``shown`` are over those, which then go by ``alias``. ``keys`` identify a
+    row as well as ``key``."""
+
+    rows: Rows
+    inner: Columns
+    partition: list[Typed]
+    partition_columns: tuple[str, ...] = ()
+    first: First | None = None
+    alias: str = ""
+    filters: list[Typed] = field(default_factory=list[Typed])
+    shown: Columns = field(default_factory=Columns)
+    keys: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
+    key: tuple[str, ...] | None = None
+    missing: list[str] = field(default_factory=list[str])
+
+    @property
+    def columns(self) -> Columns:
+        return self.shown or self.inner
+
+
 class NotIncremental(Exception):
     """A construct has no operator that is maintained from changes. ``what`` names it, ``hint`` says what to write instead."""
 
@@ -121,7 +155,7 @@ class Stream:
     missing: list[str] = field(default_factory=list[str])
 
 
-Shape: TypeAlias = Project | Outer | Aggregate | Full | Sessions | Stream
+Shape: TypeAlias = Project | Outer | Aggregate | Full | Over | Sessions | Stream
 
 
 @dataclass(slots=True)

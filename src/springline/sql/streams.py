@@ -16,7 +16,7 @@ from springline.sql.dialect import Text
 from springline.sql.maintain import Parts, delta_table
 from springline.sql.program import OperatorLevel, Step
 from springline.sql.rows import Occurrence, Rows, delta, table
-from springline.sql.shapes import Aggregate, Full, Node, Outer, Project, Sessions, Shape, Stream
+from springline.sql.shapes import Aggregate, Full, Node, Outer, Over, Project, Sessions, Shape, Stream
 from springline.sql.typed import Typed, quote
 
 
@@ -105,7 +105,7 @@ def _rows_of(shape: Shape) -> list[Rows]:
             return [rows for rows, _ in shape.branches]
         case Aggregate():
             return shape.branches
-        case Outer() | Sessions():
+        case Outer() | Sessions() | Over():
             return [shape.rows]
         case _:
             return []
@@ -118,7 +118,7 @@ def _keeping(view: str, alias: str, uses: Sequence[_Use]) -> Node:
     for use in uses:
         use.rows.filters = [one for one in use.rows.filters if one not in filters]
     wanted = {name for use in uses for name in _columns_used(use.node.shape, alias)}
-    if any(isinstance(use.node.shape, Outer) for use in uses):
+    if any(isinstance(use.node.shape, Outer | Over) for use in uses):
         wanted |= set(schema.key or schema.names)  # by which touched rows are found
     names = [name for name in schema.names if name in wanted] or [schema.names[0]]
     columns = [
