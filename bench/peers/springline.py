@@ -93,9 +93,7 @@ def application(job: Job) -> App:
             query = QUERIES[job.variant]
             assert query.sql is not None
             read = {
-                name: replace(one, kept=query.kept)
-                for name, one in TABLES.items()
-                if re.search(rf"\b{SOURCE}\.{name}\b", query.sql)
+                name: one for name, one in TABLES.items() if re.search(rf"\b{SOURCE}\.{name}\b", query.sql)
             }
             app.jsonl(SOURCE, job.input("events.jsonl"), tables=read, table_field="type")
             if "side.side" in query.sql:
