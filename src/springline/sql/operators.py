@@ -327,7 +327,9 @@ def _temporal(where: Text, node: Tree, operator: str, left: Typed, right: Typed)
     if kind.name == "DATE":
         if not isinstance(right.value, int) or right.value % DAY_US:
             raise where.error(node, "A DATE moves by whole days.", "CAST the DATE to TIMESTAMP first.")
-        return derived(f"({left.sql} {operator} {right.value // DAY_US})", kind, [left, right])
+        finite = f"{left.sql} BETWEEN -99999999 AND 99999999"
+        later = f"{left.sql} {operator} {right.value // DAY_US}"
+        return derived(f"CASE WHEN {finite} THEN {later} ELSE {left.sql} END", kind, [left, right])
     if kind.name == "TIME":
         return derived(
             f"((({left.sql} {operator} {right.sql}) % {DAY_US}) + {DAY_US}) % {DAY_US}", kind, [left, right]

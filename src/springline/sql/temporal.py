@@ -205,12 +205,19 @@ def add_units(where: Text, node: Tree, unit: str, amount: Typed, operand: Typed)
         if size % DAY_US:
             moment = derived(date_to_timestamp(operand.sql), TIMESTAMP, [operand])
             return add_units(where, node, unit, amount, moment)
-        return derived(f"({operand.sql} + {amount.sql} * {size // DAY_US})", DATE, [amount, operand])
+        return _moved(operand, amount, size // DAY_US, 99_999_999)
     instant(where, node, operand)
+    return _moved(operand, amount, size, 10**18)
+
+
+def _moved(operand: Typed, amount: Typed, size: int, limit: int) -> Typed:
+    """Later by so many units; NULL beyond what is finite. Infinite ones stay."""
     moved = f"({operand.sql} + {amount.sql} * {size})"
-    finite = f"CASE WHEN {moved} BETWEEN -{10**18} AND {10**18} THEN {moved}"
-    text = f"{finite} WHEN {amount.sql} IS NOT NULL THEN {operand.sql} END"
-    return derived(text, operand.type, [amount, operand])
+    text = (
+        f"CASE WHEN {operand.sql} NOT BETWEEN -{limit} AND {limit} THEN CASE WHEN {amount.sql} IS NOT NULL THEN {operand.sql} END "
+        f"WHEN {moved} BETWEEN -{limit} AND {limit} THEN {moved} END"
+    )
+    return derived(text, operand.type, [amount, operand], nullable=True)
 
 
 _PATTERN_LETTERS = frozenset("yuMLdHhKkmsSaEDQ")
