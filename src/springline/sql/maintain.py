@@ -221,7 +221,8 @@ def outer(node: Node, shape: Outer, *, is_view: bool, view: str) -> Parts:
     parts = Parts()
     rows = shape.rows
     anchor = rows.occurrence(shape.anchor)
-    key = anchor.schema.key or anchor.schema.names
+    # Equal rows of an anchor without a key have a number each; they are recomputed together.
+    key = (anchor.schema.key or anchor.schema.names)[: len(shape.anchor_columns)]
     touched = parts.temporary("k:" + node.name, [quote(part) for part in key], "keys of touched rows")
     bag = bag_table(parts, node)
     if is_view:
