@@ -7,6 +7,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -29,6 +30,7 @@ from springline.storage import DataFolder
 if TYPE_CHECKING:
     from springline.app import App
     from springline.runtime.base import RelationStatus
+    from springline.sql.user_functions import Functions
 
 
 @click.command("replay")
@@ -131,19 +133,22 @@ def replay(app: App, folder: DataFolder, target: DataFolder) -> list[Replayed]:
         for name in app.sources
     ]
     # Tables first and views over the finished tables: a view may need columns that the first schemas in the log lack.
-    _run_through(dataclasses.replace(definition, sources=sources, views=(), knowledge=()), target)
-    statuses = _run_through(dataclasses.replace(definition, sources=sources), target)
+    run = partial(_run_through, target=target, functions=app.functions)
+    run(dataclasses.replace(definition, sources=sources, views=(), knowledge=(), retained={}))
+    statuses = run(dataclasses.replace(definition, sources=sources, retained={}))
     check_folder(target)
     return _compared(statuses, folder, target)
 
 
-def _run_through(definition: object, target: DataFolder) -> Sequence[RelationStatus]:
+def _run_through(
+    definition: object, target: DataFolder, functions: Functions | None
+) -> Sequence[RelationStatus]:
     from typing import cast
 
-    from springline.language import LANGUAGE
+    from springline.language import language
     from springline.runtime.embedded.runtime import Definition, EmbeddedRuntime
 
-    runtime = EmbeddedRuntime(cast("Definition", definition), DataFolder(target.path), LANGUAGE)
+    runtime = EmbeddedRuntime(cast("Definition", definition), DataFolder(target.path), language(functions))
     runtime.start()
     try:
         while True:
@@ -151,6 +156,7 @@ def _run_through(definition: object, target: DataFolder) -> Sequence[RelationSta
             if status.state == "failed":
                 raise StateError("The replay failed.", hint="; ".join(status.errors))
             waiting = any(one.pending for one in status.knowledge)
+            waiting = waiting or bool(runtime.building())
             if runtime.progress.reached.log_sequence >= runtime.log.last_sequence() and not waiting:
                 return runtime.status().relations
             time.sleep(0.02)

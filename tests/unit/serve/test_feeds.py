@@ -12,11 +12,11 @@ import pytest
 
 from springline.core.position import Tick
 from springline.errors import SnapshotTooOld
-from springline.runtime.base import RelationChange, TickNotice
+from springline.runtime.base import ChangeBatch, RelationChange, TickNotice
 from springline.serve import sse
 from springline.serve.errors import TooManyStreams
 from springline.serve.feed import Feed, merge
-from springline.serve.feeds import change_events
+from springline.serve.feeds import change_events, subscription_events
 from springline.testing.fake_service import FakeRuntime, FakeService
 
 FLIGHTS = "airline.flights"
@@ -166,3 +166,42 @@ def test_streams_are_limited_and_counted_down() -> None:
         assert streams.open == 0
 
     asyncio.run(use())
+
+
+class Subscribed(FakeRuntime):
+    """Has the batches that a test says, then fails."""
+
+    batches: tuple[ChangeBatch | Exception, ...] = ()
+
+    def subscribe(
+        self, relation: str, after: str | None = None, *, stop: Any = None, timeout_s: float = 1.0
+    ) -> Iterator[ChangeBatch]:
+        for batch in self.batches:
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+
+
+def test_a_subscription_says_where_to_go_on() -> None:
+    runtime = Subscribed()
+    row = RelationChange(Tick(5), FLIGHTS, 1, {"flight_id": 1})
+    runtime.batches = (
+        ChangeBatch(FLIGHTS, "reset", Tick(4), None, (), "From the beginning."),
+        ChangeBatch(FLIGHTS, "changes", Tick(4), None, (row,)),
+        ChangeBatch(FLIGHTS, "changes", Tick(4), "1.4", (row, row)),
+        ChangeBatch(FLIGHTS, "idle", Tick(9), "1.9"),
+        SnapshotTooOld("It took too long."),
+    )
+    stop = threading.Event()
+
+    async def collect() -> list[bytes]:
+        batches = runtime.subscribe(FLIGHTS)
+        return [part async for part in subscription_events(batches, stop, threading.Event())]
+
+    parts = asyncio.run(collect())
+    assert [(name, len(data.get("changes", ()))) for name, data in parsed(parts)] == [
+        ("reset", 0), ("changes", 1), ("changes", 2), ("position", 0), ("error", 0),
+    ]  # fmt: skip
+    assert [b"id: 1." in part for part in parts] == [False, False, True, True, False]
+    assert parts[2].startswith(b"id: 1.4\n")
+    assert stop.is_set()

@@ -14,7 +14,6 @@ import apsw
 
 from springline.core.position import Tick
 from springline.core.schema import EventTime, TableSchema
-from springline.core.types import render
 from springline.errors import ConfigurationError, SqlError
 from springline.runtime.base import RelationChange
 from springline.runtime.embedded.changelists import APPLICATION, ChangeLists
@@ -30,6 +29,7 @@ from springline.runtime.embedded.changing import (
     rows_up_to,
     to_build,
 )
+from springline.runtime.embedded.feeds import rendered_delta
 from springline.runtime.embedded.indexes import drop_unused_indexes, ensure_index, shared_indexes
 from springline.runtime.embedded.mirror import Key, Mirror
 from springline.runtime.embedded.reshape import keeps_values, reshape_statements
@@ -108,14 +108,10 @@ class Relations:
 
     def feed(self, name: str, tick: Tick) -> Iterator[RelationChange]:
         """The running tick's delta as feeds deliver it, rows that go first."""
-        schema = self.relations[name].schema
         mirror = self._views[name].mirror if name in self._views else self.mirrors[name]
-        for *row, weight in self._connection.execute(mirror.statements.read_delta).fetchall():
-            rendered = {
-                column.name: render(value, column.type)
-                for column, value in zip(schema.columns, row, strict=True)
-            }
-            yield RelationChange(tick, name, 1 if weight > 0 else -1, rendered)
+        return rendered_delta(
+            self._connection, mirror.statements.read_delta, self.relations[name].schema, tick
+        )
 
     def clear(self, name: str) -> None:
         """Empties a relation's scratch tables."""
@@ -230,10 +226,8 @@ class Relations:
             programs, lambda one: self._is_current(one) and not set(disturbed) & set(one.inputs)
         )
         views = [self._attached(programs[name]) for name in programs if name not in wanted]
-        for name in wanted:
-            old = self._old_version(name, installed.get(name), disturbed)
-            if old is not None:
-                views.append(old)
+        old = [self._old_version(name, installed.get(name), disturbed) for name in wanted]
+        views += [view for view in old if view is not None]
         self._drop_all_but(views, compiled)
         built = self._build_inline(programs, wanted, tick)
         self.hold_lists(built, tick)
@@ -441,6 +435,7 @@ class Relations:
     def _write_stopped(self, name: str, reason: str) -> None:
         empty = TableSchema(name, ())
         write_relation(self._connection, Relation(name, "view", empty, "stopped", error=reason))
+        write_definition(self._connection, name, self._definitions[name].to_json())
         self.relations = read_relations(self._connection)
 
     # -- memory ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import apsw
+
+from springline.core.position import Tick
+from springline.core.schema import TableSchema
+from springline.core.types import render
 from springline.errors import SnapshotTooOld
 from springline.runtime.base import RelationChange
 
@@ -70,3 +75,14 @@ class Feeds:
 
     def _tell_followed(self) -> None:
         self._on_followed(Counter(name for relations in self._subscribers.values() for name in relations))
+
+
+def rendered_delta(
+    connection: apsw.Connection, read_delta: str, schema: TableSchema, tick: Tick
+) -> Iterator[RelationChange]:
+    """The running tick's delta of a relation, as subscribers are sent it."""
+    for *row, weight in connection.execute(read_delta).fetchall():
+        rendered = {
+            column.name: render(value, column.type) for column, value in zip(schema.columns, row, strict=True)
+        }
+        yield RelationChange(tick, schema.name, 1 if weight > 0 else -1, rendered)
