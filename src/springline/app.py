@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from springline.assistant.answer import Assistant
 from springline.assistant.base import Answer, AnswerEvent, AskRequest
@@ -17,6 +17,7 @@ from springline.context.definition import ContextDefinition, Passages, Rows
 from springline.context.knowledge import KnowledgeDefinition
 from springline.core.clock import SystemClock
 from springline.core.schema import EventTime
+from springline.core.types import SqlType
 from springline.errors import ConfigurationError, NotFound
 from springline.inference.base import ChatModel, Embedder
 from springline.inference.retrying import RetryingChatModel, RetryPolicy
@@ -30,6 +31,9 @@ from springline.sources.base import Source
 from springline.sources.json_rows import JsonTable
 from springline.sources.jsonl import JsonLinesSource
 from springline.storage import DataFolder
+
+if TYPE_CHECKING:
+    from springline.sql.user_functions import Functions
 
 INTERACTIVE = RetryPolicy(attempts=2, first_wait_s=0.3, longest_wait_s=2.0)
 """Somebody waits for the answer: one more try, soon, and then the extractive answer."""
@@ -69,6 +73,7 @@ class App:
         self.sources: dict[str, Source] = {}
         self._folders: set[str] = set()
         self.views: list[ViewDefinition] = []
+        self._functions: Functions | None = None
         self.retained: dict[str, Retained] = {}
         self.event_times: dict[str, EventTime] = {}
         self.knowledge_bases: list[tuple[KnowledgeDefinition, Embedder | EmbedderChoice | None]] = []
@@ -133,6 +138,40 @@ class App:
         self.views.append(ViewDefinition(name, sql, None if key is None else tuple(key), windows))
         if retain_s is not None:
             self.retain(name, retain_s)
+
+    def function(
+        self,
+        name: str,
+        function: Callable[..., object],
+        *,
+        arguments: Sequence[SqlType | str],
+        returns: SqlType | str,
+    ) -> None:
+        """A Python function for SQL: ``app.function("shout", str.upper, arguments=["STRING"], returns="STRING")``.
+
+        It takes Python values (None for NULL) and must be deterministic, without side effects. Where it raises, the row is left
+        out of the view and becomes a dead letter. A view does not notice that a function's code has changed: give it another name.
+        """
+        self.functions.add_scalar(name, function, arguments, returns)
+
+    def table_function(
+        self,
+        name: str,
+        function: Callable[..., Iterable[Sequence[object]]],
+        *,
+        arguments: Sequence[SqlType | str],
+        returns: Mapping[str, SqlType | str],
+    ) -> None:
+        """A Python function that gives rows, for ``LATERAL TABLE(name(…))``: ``returns={"word": "STRING"}`` names its columns."""
+        self.functions.add_table(name, function, arguments, returns)
+
+    @property
+    def functions(self) -> Functions:
+        """The Python functions that SQL may call. The compiler is loaded for them."""
+        from springline.sql.user_functions import Functions
+
+        self._functions = self._functions or Functions()
+        return self._functions
 
     def retain(self, relation: str, retain_s: float, *, changes: int = MOST_RETAINED) -> None:
         """Keeps the changes of a table or view for ``retain_s`` seconds, and no more than ``changes`` of them, so that a subscriber that
@@ -231,11 +270,11 @@ class App:
 
     def start(self, *, data: Path | str | None = None, options: Options | None = None) -> Running:
         """Runs the application in this process until ``stop``. Raises ConfigurationError, StateError, SourceError."""
-        from springline.language import LANGUAGE
+        from springline.language import language
 
         folder = DataFolder(data or self.settings.data)
         runtime = EmbeddedRuntime(
-            self.definition(), folder, LANGUAGE, options or self.settings.runtime_options()
+            self.definition(), folder, language(self._functions), options or self.settings.runtime_options()
         )
         runtime.start()
         return Running(self, runtime)

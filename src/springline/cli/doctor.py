@@ -308,11 +308,12 @@ def _application(settings: Settings, target: str) -> Iterator[Finding]:
 
 
 def _views(app: App, schemas: dict[str, TableSchema]) -> Iterator[Finding]:
-    from springline.language import LANGUAGE
+    from springline.language import language
 
+    compiler = language(app.functions)
     for definition in app.views:
         try:
-            program = LANGUAGE.compile_view(definition, schemas)
+            program = compiler.compile_view(definition, schemas)
         except SpringlineError as error:
             yield Finding("error", definition.name, error.message, error.hint)
             continue

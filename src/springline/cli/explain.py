@@ -46,16 +46,17 @@ def command(settings: Settings, view: str, target: str | None, url: str | None, 
 
 def _explain_declared(app: App, folder: DataFolder, view: str) -> str:
     """The view compiled against the tables of the state, and the views declared before it."""
-    from springline.language import LANGUAGE
+    from springline.language import language
     from springline.runtime.embedded.state import read_relations
 
     with open_state(folder) as connection:
         relations = read_relations(connection)
+    compiler = language(app.functions)
     schemas = {name: one.schema for name, one in relations.items() if one.kind == "table"}
     for definition in app.views:
-        program = LANGUAGE.compile_view(definition, schemas)
+        program = compiler.compile_view(definition, schemas)
         if definition.name == view:
-            return LANGUAGE.explain(program)
+            return compiler.explain(program)
         schemas[definition.name] = program.schema
     known = ", ".join(one.name for one in app.views) or "none"
     raise NotFound(f"There is no view {view!r}.", hint=f"Known: {known}.")

@@ -6,9 +6,11 @@ from springline.sql.explanation import explain, explain_json
 from springline.sql.functions import register_functions
 from springline.sql.program import QueryProgram, ViewProgram
 from springline.sql.query import compile_query
+from springline.sql.user_functions import Functions
 
 __all__ = [
     "Catalog",
+    "Functions",
     "QueryProgram",
     "ViewProgram",
     "compile_query",

@@ -28,6 +28,7 @@ from springline.sql.aggregate_types import aggregate_type, average_shift
 from springline.sql.check_calls import Grouping
 from springline.sql.dialect import Text
 from springline.sql.exact import DoubleSum
+from springline.sql.guarded import of_sum
 from springline.sql.typed import Typed, exact_operand, is_wide, literal_text, may_be_nan, report
 
 STATE_MARK: Final = re.compile("\x00(\\d+)\x00")
@@ -210,7 +211,8 @@ class Slots(Grouping):
         )
         if call.name == "AVG":
             details = f"{average_shift(source, kind)}, {literal_text(str(kind))}, {literal_text(reason)}"
-            return Typed(f'sl_average(s."{upper}", s."{lower}", {some}, {details})', kind, True)
+            text = f'sl_average(s."{upper}", s."{lower}", {some}, {details})'
+            return Typed(text, kind, True, guards=of_sum(call, kind, f"({some} = 0 OR {text} IS NOT NULL)"))
         high = f'(s."{upper}" + (s."{lower}" >> 32))'
         total = f'(({high} << 32) + (s."{lower}" & 4294967295))'
         fits = f"{high} BETWEEN -2147483648 AND 2147483647"
@@ -218,7 +220,7 @@ class Slots(Grouping):
             limit = 10 ** (kind.precision or 0) - 1
             fits += f" AND {total} BETWEEN -{limit} AND {limit}"
         text = f"CASE WHEN {some} = 0 THEN NULL WHEN {fits} THEN {total} ELSE {report(reason)} END"
-        return Typed(text, kind, True)
+        return Typed(text, kind, True, guards=of_sum(call, kind, f"({some} = 0 OR ({fits}))"))
 
     @property
     def group_names(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, cast
 
 from springline.core.types import SqlType, Stored, parse_type, render, store
@@ -87,7 +87,7 @@ def _once(elements: Iterable[Any]) -> list[Any]:
 
 def _extreme(kind: str, text: str, choose: Callable[..., Any]) -> Stored:
     known = [one for one in _elements(text) if one is not None]
-    return _stored(kind, choose(known, key=lambda one: _order(kind, one))) if known else None
+    return _stored(kind, choose(known, key=partial(_order, kind))) if known else None
 
 
 def _max(kind: str, text: str) -> Stored:

@@ -19,6 +19,7 @@ from springline.sql.guards import has_value, of_branches
 from springline.sql.json_calls import json_call
 from springline.sql.scope import Scope
 from springline.sql.typed import NULL, Typed, derived, literal_text
+from springline.sql.user_functions import scalar_call
 
 _JSON_INSTEAD: Final = "Keep it as JSON: JSON_OBJECT('a' VALUE x), JSON_VALUE(payload, '$.a')."
 _INSTEAD: Final[Mapping[str, str]] = {
@@ -209,10 +210,14 @@ class CallChecker:
         made = scalars.call(self.where, node, name, operands)
         if made is not None:
             return made
+        functions = self.where.functions
+        if functions is not None and name in functions.scalars:
+            return scalar_call(self.where, node, functions.scalars[name], operands)
         if name in _INSTEAD or name.startswith("BITMAP_"):
             hint = _INSTEAD.get(name, "COUNT(DISTINCT x) and ARRAY_AGG(DISTINCT x) are exact.")
             raise self.where.error(node, f"{name} is not supported.", hint)
-        hint = near_misses(name, [*scalars.names(), *AGGREGATES]) or "docs/sql.md lists the functions."
+        own = () if functions is None else functions.scalars
+        hint = near_misses(name, [*scalars.names(), *AGGREGATES, *own]) or "docs/sql.md lists the functions."
         raise self.where.error(node, f"There is no function {name}.", hint)
 
     def clock(self, node: Tree, name: str) -> Typed:

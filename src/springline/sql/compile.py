@@ -13,6 +13,7 @@ from springline.sql.dead_letters import dead_letters
 from springline.sql.dialect import parse_query
 from springline.sql.full import full
 from springline.sql.groups import aggregate
+from springline.sql.history import maintain_history
 from springline.sql.maintain import Parts, outer, project
 from springline.sql.over_maintain import over
 from springline.sql.plan import Planner
@@ -20,9 +21,10 @@ from springline.sql.program import OperatorLevel, Step, ViewProgram, WindowMode
 from springline.sql.query import Translator
 from springline.sql.rows import Index, names_of
 from springline.sql.sessions import maintain_sessions
-from springline.sql.shapes import Full, Node, Outer, Over, Plan, Project, Sessions, Stream
+from springline.sql.shapes import Full, History, Node, Outer, Over, Plan, Project, Sessions, Stream
 from springline.sql.streams import maintain_stream
 from springline.sql.typed import quote
+from springline.sql.user_functions import Functions
 from springline.sql.windows_close import follow_watermarks
 from springline.sql.windows_plan import name_late_tables
 
@@ -34,14 +36,15 @@ def compile_view(
     *,
     key: Sequence[str] | None = None,
     windows: WindowMode = "closing",
+    functions: Functions | None = None,
 ) -> ViewProgram:
     """Compiles a view's SELECT over the relations of ``catalog``.
 
     The key is inferred (group columns; keys of the joined tables as far as they are shown) or declared with ``key``; a declared
     key is checked whenever rows change. ``windows="live"``: windows over event time do not close. Raises SqlError with line and
-    column where the text cannot be used.
+    column where the text cannot be used. ``functions``: the application's.
     """
-    query, where = parse_query(text)
+    query, where = parse_query(text, functions)
     relations = Catalog(catalog)
     plan = Planner(where, relations, name, live=windows == "live").plan(query, key)
     if name in plan.inputs:
@@ -67,6 +70,8 @@ def _parts(node: Node, *, is_view: bool, view: str) -> Parts:
         return full(node, shape, is_view=is_view, view=view)
     if isinstance(shape, Stream):
         return maintain_stream(node, shape)
+    if isinstance(shape, History):
+        return maintain_history(node, shape, view=view)
     if isinstance(shape, Sessions):
         return maintain_sessions(node, shape, view=view)
     return aggregate(node, shape, is_view=is_view, view=view)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from sqlglot import exp, generator, parser, tokens
 from sqlglot.dialects.dialect import Dialect, NormalizationStrategy
@@ -22,6 +22,9 @@ from sqlglot.tokenizer_core import TokenType
 from springline.errors import SqlError
 from springline.sql.json_syntax import JSON_PARSERS, JsonCall, write_json_call
 from springline.sql.windows_syntax import WINDOW_KINDS, WindowTable, begins_window_table, parse_window_table
+
+if TYPE_CHECKING:
+    from springline.sql.user_functions import Functions
 
 _OWN_SYNTAX = ("CAST", "TRY_CAST", "CEIL", "FLOOR", "EXTRACT", "TRIM", "POSITION", "SUBSTRING", "OVERLAY")
 _BASE: Any = parser.Parser
@@ -88,9 +91,10 @@ class Flink(Dialect):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The text that is being compiled, for errors that say where."""
+    """The text that is being compiled, for errors that say where, and the application's functions that it may call."""
 
     text: str
+    functions: Functions | None = None
 
     def error(self, node: Tree | None, message: str, hint: str | None = None) -> SqlError:
         """An error at a node of the tree; the caller raises it."""
@@ -122,9 +126,9 @@ def _first_offset(node: Tree) -> int | None:
     return None
 
 
-def parse_query(text: str) -> tuple[Tree, Text]:
+def parse_query(text: str, functions: Functions | None = None) -> tuple[Tree, Text]:
     """The one query in ``text``. Raises SqlError with the position of what cannot be read."""
-    where = Text(text)
+    where = Text(text, functions)
     _refuse_early(where)
     try:
         statements = [one for one in Flink().parse(text) if one is not None]

@@ -44,6 +44,7 @@ from springline.sql.failures import FAILURE_FUNCTIONS, confined, parsed
 from springline.sql.json_functions import JSON_FUNCTIONS_WITH_NULLS
 from springline.sql.over_functions import register_over_functions
 from springline.sql.text_functions import TEXT_FUNCTIONS
+from springline.sql.user_functions import Functions, register_user_functions
 
 ErrorHook = Callable[[str], None]
 """Called with the reason whenever an expression has no value."""
@@ -348,10 +349,13 @@ def _aggregate(make: Callable[[], Any], result: Callable[[Any], Any]) -> Callabl
     return factory
 
 
-def register_functions(connection: apsw.Connection, *, on_error: ErrorHook | None = None) -> None:
+def register_functions(
+    connection: apsw.Connection, *, on_error: ErrorHook | None = None, functions: Functions | None = None
+) -> None:
     """Makes the functions of generated SQL known to a connection; every connection that runs such SQL needs it once.
 
     ``on_error`` hears why an expression became NULL, again each time it is computed. Without it each reason is logged once.
+    ``functions``: the application's own.
     """
     errors = _Errors(on_error)
 
@@ -407,6 +411,8 @@ def register_functions(connection: apsw.Connection, *, on_error: ErrorHook | Non
     scalar("sl_succeeds", succeeds, -1, deterministic=True)
     _register_aggregates(connection, errors)
     register_ordered_aggregates(connection, errors.report)
+    if functions is not None:
+        register_user_functions(connection, functions, errors.report)
     register_over_functions(connection, wide_average)
 
 

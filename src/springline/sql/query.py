@@ -44,10 +44,11 @@ from springline.sql.clauses import (
     written_name,
 )
 from springline.sql.dialect import Text, Tree, parse_query
-from springline.sql.guarded import Recorded, guarded, of_aggregation, of_columns, of_join
+from springline.sql.guarded import Recorded, guarded, of_aggregation, of_columns, of_join, of_sum
 from springline.sql.over import resolved, ties, used_columns
 from springline.sql.program import QueryProgram
 from springline.sql.scope import Item, Scope, relation_columns, relation_qualifiers
+from springline.sql.temporal_joins import versions
 from springline.sql.typed import (
     NULL,
     Typed,
@@ -58,6 +59,7 @@ from springline.sql.typed import (
     literal_text,
     quote,
 )
+from springline.sql.user_functions import Functions
 from springline.sql.windows import window_call, windowed_sql
 from springline.sql.windows_syntax import WindowTable
 
@@ -65,13 +67,17 @@ Columns = list[tuple[str, Typed]]
 
 
 def compile_query(
-    text: str, catalog: Mapping[str, TableSchema], *, parameters: Mapping[str, object] | None = None
+    text: str,
+    catalog: Mapping[str, TableSchema],
+    *,
+    parameters: Mapping[str, object] | None = None,
+    functions: Functions | None = None,
 ) -> QueryProgram:
     """An ad-hoc read. ``parameters`` gives each ``:name`` its SQL type, or a value from which the type is taken.
 
     Raises SqlError with the position in the text.
     """
-    query, where = parse_query(text)
+    query, where = parse_query(text, functions)
     types = {name: _parameter_type(value) for name, value in (parameters or {}).items()}
     translator = Translator(where, Catalog(catalog), parameters=types, ad_hoc=True)
     sql, columns = translator.query(query, None, CommonTables())
@@ -120,7 +126,12 @@ class SqlGrouping(Grouping):
             sql = f"sl_wide_unkey({sql})"
         if call.collected is not None and call.collected.empty is not None:
             sql = f"ifnull({sql}, {call.collected.empty})"
-        return Typed(sql, kind, nullable)
+        condition = "" if call.filter is None else f" FILTER (WHERE {call.filter.sql})"
+        numbers = (
+            "1" if call.argument is None else f"CASE typeof({call.argument.sql}) WHEN 'integer' THEN 1 END"
+        )
+        holds = f"(count({numbers}){condition} = 0 OR {sql} IS NOT NULL)"
+        return Typed(sql, kind, nullable, guards=of_sum(call, kind, holds))
 
     def _text(self, call: AggregateCall) -> tuple[str, SqlType, bool]:
         argument = call.argument
@@ -131,7 +142,11 @@ class SqlGrouping(Grouping):
             details = f", {collected.details}" if collected.details else ""
             return f"{collected.function}({argument.sql}, 1{details})", kind, collected.empty is None
         if call.name in VARIANCES:
-            return f"sl_variance_of({argument.sql}, {argument.type.scale or 0}, '{call.name}', '{kind}')", kind, True
+            return (
+                f"sl_variance_of({argument.sql}, {argument.type.scale or 0}, '{call.name}', '{kind}')",
+                kind,
+                True,
+            )
         value = (
             f"sl_wide_key({argument.sql})"
             if is_wide(argument.type) and call.name != "COUNT"
@@ -292,17 +307,24 @@ class Translator:
             if not self._ad_hoc:
                 raise self.where.error(node, "A view reads from something.", "Add FROM.")
             return "", []
+        versions(self.where, self.catalog, tables, clause.this, None)
         sql, item = self._table(clause.this, tables)
         scope.add(clause.this, item)
         parts = ["FROM " + sql]
         obeyed: list[Typed] = []
         for join in joins(node):
             kind = join_kind(self.where, join)
-            sql, item = self._table(join.this, tables, nullable=kind in ("left", "full"))
+            asked = versions(self.where, self.catalog, tables, join.this, kind)
+            if asked is not None and asked.is_kept and self._ad_hoc:
+                raise asked.not_in_queries(self.where)
+            read = join.this if asked is None else asked.rows
+            sql, item = self._table(read, tables, nullable=kind in ("left", "full"))
             if kind in ("right", "full"):
                 make_nullable(scope)
             scope.add(join.this, item)
             conditions = join_condition(self._checker(scope, tables), join, item)
+            if asked is not None:
+                conditions += asked.valid(self._checker(scope, tables), item, conditions)
             if not self._ad_hoc:
                 conditions, left_out = of_join(kind, conditions, item.columns.values())
                 obeyed += left_out
@@ -345,7 +367,9 @@ class Translator:
         schema = resolve(self.where, self.catalog, node)
         if self._ad_hoc and not schema.kept:
             raise self.where.error(
-                node, f"{schema.name} is a stream: its rows are not kept.", "Read a view over it, or keep them (kept=True)."
+                node,
+                f"{schema.name} is a stream: its rows are not kept.",
+                "Read a view over it, or keep them (kept=True).",
             )
         if schema.name not in self.relations:
             self.relations.append(schema.name)

@@ -19,6 +19,7 @@ from springline.sql.dead_letters import count_table, letters_table
 from springline.sql.functions import ErrorHook, register_functions
 from springline.sql.program import Step, ViewProgram, WindowMode
 from springline.sql.query import compile_query
+from springline.sql.user_functions import Functions
 
 Row = tuple[Stored, ...]
 Changes = Mapping[str, Iterable[tuple[Row, int]]]
@@ -28,10 +29,17 @@ Changes = Mapping[str, Iterable[tuple[Row, int]]]
 class SqlHarness:
     """Tables and views in memory. ``errors`` collects what expressions reported."""
 
-    def __init__(self, tables: Iterable[TableSchema], *, on_error: ErrorHook | None = None) -> None:
+    def __init__(
+        self,
+        tables: Iterable[TableSchema],
+        *,
+        on_error: ErrorHook | None = None,
+        functions: Functions | None = None,
+    ) -> None:
         self.connection = apsw.Connection(":memory:", statementcachesize=600)
         self.errors: list[str] = []
-        register_functions(self.connection, on_error=on_error or self.errors.append)
+        register_functions(self.connection, on_error=on_error or self.errors.append, functions=functions)
+        self._functions = functions
         self.connection.execute(WATERMARKS_DDL)
         self.schemas: dict[str, TableSchema] = {}
         self.views: dict[str, ViewProgram] = {}
@@ -53,7 +61,7 @@ class SqlHarness:
         self, name: str, text: str, *, key: Sequence[str] | None = None, windows: WindowMode = "closing"
     ) -> ViewProgram:
         """Compiles a view and fills it from the current rows."""
-        program = compile_view(name, text, self.schemas, key=key, windows=windows)
+        program = compile_view(name, text, self.schemas, key=key, windows=windows, functions=self._functions)
         self._create(program.schema)
         self.views[name] = program
         self._run(program.state)
@@ -142,7 +150,7 @@ class SqlHarness:
 
     def query(self, text: str, parameters: Mapping[str, object] | None = None) -> list[tuple[object, ...]]:
         """An ad-hoc query's rows as Python values."""
-        program = compile_query(text, self.readable, parameters=parameters)
+        program = compile_query(text, self.readable, parameters=parameters, functions=self._functions)
         found = (
             self.connection.execute(program.sql, dict(parameters))
             if parameters

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from springline.app import App
 from springline.core.types import load, render
+from springline.settings import Settings
 from springline.sql import compile_query
 from springline.sql.scalars import names
 from springline.testing.scenarios import parse_scenario
@@ -59,6 +61,17 @@ def test_every_function_has_an_example() -> None:
     examples = " ".join(expression for expression, _ in EXAMPLES)
     missing = [name for name in names() if not re.search(rf"\b{name}\(", examples)]
     assert not missing
+
+
+def test_python_functions_of_the_page() -> None:
+    [code] = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    app = App("page", settings=Settings())
+    exec(compile(code, "docs/sql.md", "exec"), {"app": app})
+    harness = SqlHarness([], functions=app.functions)
+    assert harness.query("SELECT DOMAIN('Ada@Example.ORG'), domain(CAST(NULL AS STRING))") == [
+        ("example.org", None)
+    ]
+    assert list(app.functions.tables) == ["WORDS"]
 
 
 def test_the_views_of_the_page_have_keys(harness: SqlHarness) -> None:
