@@ -60,6 +60,7 @@ from springline.sql.shapes import (
 from springline.sql.streams import keep_streams
 from springline.sql.subqueries import Subqueries
 from springline.sql.typed import NULL, Typed
+from springline.sql.temporal_joins import Versions, versions
 from springline.sql.windows import window_call, windowed
 from springline.sql.windows_plan import session_shape, session_window
 from springline.sql.windows_syntax import WindowTable
@@ -305,12 +306,18 @@ class Planner(Intermediates):
     def _add(self, rows: Rows, scope: Scope, node: Tree, tables: CommonTables, join: exp.Join | None) -> None:
         """Adds one table of FROM, or what a derived table is made of."""
         kind = "inner" if join is None else join_kind(self.where, join)
-        found, item = self._source(node, tables, nullable=kind in ("left", "full"))
+        asked = versions(self.where, self.catalog, tables, node, None if join is None else kind)
+        if asked is None:
+            found, item = self._source(node, tables, nullable=kind in ("left", "full"))
+        else:
+            found, item = self._versions(asked, tables, nullable=kind == "left")
         if kind in ("right", "full"):
             outer_joins.single(self, rows, scope)
             make_nullable(scope)
         scope.add(node, item)
         conditions = [] if join is None else join_condition(self.checker(scope), join, item)
+        if asked is not None:
+            conditions += asked.valid(self.checker(scope), item, conditions)
         on, obeyed = of_join(kind, conditions, item.columns.values())
         if kind == "inner":
             rows.occurrences.extend(found.occurrences)
@@ -352,6 +359,18 @@ class Planner(Intermediates):
         return Rows([occurrence]), Item(
             qualifiers, relation_columns(schema, occurrence.alias, nullable=nullable), order=schema.key
         )
+
+    def _versions(self, asked: Versions, tables: CommonTables, *, nullable: bool) -> tuple[Rows, Item]:
+        """The versions of a table for a temporal join, of which one goes with each row of the left side at most."""
+        if asked.is_kept:
+            self.inputs[asked.relation] = None
+            self.warnings.append(asked.warning)
+            found, columns = self.materialised(asked.history(self.catalog))
+            made = {name: replace(typed, nullable=typed.nullable or nullable) for name, typed in columns}
+            item = Item((asked.rows.alias,), made)
+        else:
+            found, item = self._source(asked.rows, tables, nullable=nullable)
+        return Rows([replace(one, single=True) for one in found.occurrences], found.filters), item
 
     def _windowed(self, node: WindowTable, tables: CommonTables, *, nullable: bool) -> tuple[Rows, Item]:
         """A windowing table function: the rows of its data, with their windows."""

@@ -57,6 +57,18 @@ class Closing:
 
 
 @dataclass(slots=True)
+class History:
+    """The versions of a relation's rows, as far as they were seen: each begins at its column ``begins``, the last of ``columns`` says
+    when it ends."""
+
+    relation: TableSchema
+    begins: str
+    columns: Columns
+    key: tuple[str, ...] | None = None
+    missing: list[str] = field(default_factory=list[str])
+
+
+@dataclass(slots=True)
 class Sessions:
     """Rows with the session windows they belong to. ``data`` are the columns of ``rows`` that are kept, ``columns`` those and the
     windows'. ``partition`` and ``time`` are names of data columns. ``closing``: sessions that have ended are forgotten."""
@@ -155,7 +167,7 @@ class Stream:
     missing: list[str] = field(default_factory=list[str])
 
 
-Shape: TypeAlias = Project | Outer | Aggregate | Full | Over | Sessions | Stream
+Shape: TypeAlias = Project | Outer | Aggregate | Full | Over | Sessions | History | Stream
 
 
 @dataclass(slots=True)
