@@ -6,25 +6,15 @@ made, so it shares the analysis of scalar expressions with them and nothing else
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 
 from sqlglot import exp
 
 from springline.core.schema import TableSchema
 from springline.core.types import (
-    BIGINT,
-    BOOLEAN,
-    BYTES,
-    DATE,
-    DOUBLE,
     STRING,
-    TIMESTAMP,
-    TIMESTAMP_LTZ,
     SqlType,
-    decimal,
 )
 from springline.sql.aggregate_calls import VARIANCES, AggregateCall
 from springline.sql.aggregate_types import aggregate_type, average_shift
@@ -46,6 +36,7 @@ from springline.sql.clauses import (
 from springline.sql.dialect import Text, Tree, parse_query
 from springline.sql.guarded import Recorded, guarded, of_aggregation, of_columns, of_join, of_sum
 from springline.sql.over import resolved, ties, used_columns
+from springline.sql.parameters import parameter_type
 from springline.sql.program import QueryProgram
 from springline.sql.scope import Item, Scope, relation_columns, relation_qualifiers
 from springline.sql.temporal_joins import versions
@@ -60,7 +51,7 @@ from springline.sql.typed import (
     quote,
 )
 from springline.sql.user_functions import Functions
-from springline.sql.windows import window_call, windowed_sql
+from springline.sql.windows import windowed_sql
 from springline.sql.windows_syntax import WindowTable
 
 Columns = list[tuple[str, Typed]]
@@ -78,35 +69,11 @@ def compile_query(
     Raises SqlError with the position in the text.
     """
     query, where = parse_query(text, functions)
-    types = {name: _parameter_type(value) for name, value in (parameters or {}).items()}
+    types = {name: parameter_type(value) for name, value in (parameters or {}).items()}
     translator = Translator(where, Catalog(catalog), parameters=types, ad_hoc=True)
     sql, columns = translator.query(query, None, CommonTables())
     visible = tuple((name, STRING if typed.type == NULL else typed.type) for name, typed in columns)
     return QueryProgram(text, sql, visible, tuple(translator.relations))
-
-
-def _parameter_type(value: object) -> SqlType:
-    match value:
-        case SqlType():
-            return value
-        case bool():
-            return BOOLEAN
-        case int():
-            return BIGINT
-        case float():
-            return DOUBLE
-        case bytes():
-            return BYTES
-        case Decimal():
-            return decimal()
-        case dt.datetime():
-            return TIMESTAMP if value.tzinfo is None else TIMESTAMP_LTZ
-        case dt.date():
-            return DATE
-        case None:
-            return NULL
-        case _:
-            return STRING
 
 
 class SqlGrouping(Grouping):
@@ -314,10 +281,8 @@ class Translator:
         obeyed: list[Typed] = []
         for join in joins(node):
             kind = join_kind(self.where, join)
-            asked = versions(self.where, self.catalog, tables, join.this, kind)
-            if asked is not None and asked.is_kept and self._ad_hoc:
-                raise asked.not_in_queries(self.where)
-            read = join.this if asked is None else asked.rows
+            asked = versions(self.where, self.catalog, tables, join.this, kind, ad_hoc=self._ad_hoc)
+            read = asked.rows if asked else join.this
             sql, item = self._table(read, tables, nullable=kind in ("left", "full"))
             if kind in ("right", "full"):
                 make_nullable(scope)
@@ -340,7 +305,9 @@ class Translator:
             sql, columns = self.query(node.this, None, tables)
             return f"({sql}) AS {alias}", self._derived(node, node.alias, alias, columns, nullable)
         if isinstance(node, WindowTable):
-            return self._windowed(node, tables, alias, nullable)
+            return windowed_sql(
+                self.where, node, lambda data: self._table(data, tables), alias, nullable=nullable
+            )
         if not isinstance(node, exp.Table):
             raise self.where.error(
                 node,
@@ -376,16 +343,6 @@ class Translator:
         qualifiers = relation_qualifiers(schema.name, written_name(node), node.alias)
         columns_of = relation_columns(schema, alias, nullable=nullable)
         return f"main.{quote(schema.name)} AS {alias}", Item(qualifiers, columns_of, order=schema.key)
-
-    def _windowed(
-        self, node: WindowTable, tables: CommonTables, alias: str, nullable: bool
-    ) -> tuple[str, Item]:
-        call = window_call(self.where, node)
-        source, item = self._table(call.data, tables)
-        sql, shown = windowed_sql(self.where, call, source, item, alias)
-        if nullable:
-            shown.columns = {name: replace(typed, nullable=True) for name, typed in shown.columns.items()}
-        return sql, shown
 
     def _derived(self, node: Tree, name: str, alias: str, columns: Columns, nullable: bool) -> Item:
         given = alias_columns(self.where, node, [column for column, _ in columns])

@@ -17,7 +17,6 @@ from typing import Final
 from sqlglot import exp
 
 from springline.core.types import BOOLEAN
-from springline.errors import SqlError
 from springline.sql.catalog import Catalog
 from springline.sql.check import Checker
 from springline.sql.clauses import CommonTables, JoinKind, resolve
@@ -51,13 +50,6 @@ class Versions:
         return (
             f"{self.relation} keeps one row for each key: the view joins with the versions that it has seen, from its making on. "
             f"A table keyed by its event time too keeps them all."
-        )
-
-    def not_in_queries(self, where: Text) -> SqlError:
-        return where.error(
-            self.node,
-            f"{self.relation!r} keeps one row for each key; a query cannot know the versions before.",
-            "Make a view of the join: it keeps the versions that it sees.",
         )
 
     def history(self, catalog: Catalog) -> History:
@@ -98,9 +90,16 @@ class Versions:
 
 
 def versions(
-    where: Text, catalog: Catalog, tables: CommonTables, node: Tree, kind: JoinKind | None
+    where: Text,
+    catalog: Catalog,
+    tables: CommonTables,
+    node: Tree,
+    kind: JoinKind | None,
+    *,
+    ad_hoc: bool = False,
 ) -> Versions | None:
-    """The versions that a FROM asks for; None where it asks for none. ``kind``: of the join. Raises SqlError."""
+    """The versions that a FROM asks for; None where it asks for none. ``kind``: of the join. Raises SqlError; a query that is
+    ``ad_hoc`` cannot ask for what only views keep."""
     if not isinstance(node, exp.Table) or not node.args.get("version"):
         return None
     asked = node.args["version"]
@@ -136,6 +135,12 @@ def versions(
             f'Declare it: app.event_time("{schema.name}", "…").',
         )
     begins = schema.event_time.column
+    if ad_hoc and begins not in schema.key:
+        raise where.error(
+            node,
+            f"{schema.name!r} keeps one row for each key; a query cannot know the versions before.",
+            "Make a view of the join: it keeps the versions that it sees.",
+        )
     key = tuple(name for name in schema.key if name != begins)
     window = exp.Window(
         this=exp.Anonymous(this="LEAD", expressions=[_column(begins)]),

@@ -9,7 +9,7 @@ session if they are at most the gap apart (``TimeWindow.intersects``). Rows with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,7 +22,7 @@ from springline.sql.casts import floor_to
 from springline.sql.dialect import Text, Tree
 from springline.sql.rows import Occurrence, Rows
 from springline.sql.scope import Item, Scope
-from springline.sql.typed import INTERVAL_MICROSECONDS, Typed, derived, describe
+from springline.sql.typed import INTERVAL_MICROSECONDS, Typed, derived, describe, quote
 from springline.sql.windows_syntax import Descriptor, WindowArgument, WindowData, WindowTable
 
 MILLISECOND_US: Final = 1_000
@@ -243,12 +243,19 @@ def windowed(where: Text, call: WindowCall, rows: Rows, item: Item, alias: str) 
     return Rows(occurrences, filters), shown, window
 
 
-def windowed_sql(where: Text, call: WindowCall, source: str, item: Item, alias: str) -> tuple[str, Item]:
-    """A query for the rows of ``source`` (a FROM item) with their windows, and its columns under ``alias``."""
+def windowed_sql(
+    where: Text,
+    node: WindowTable,
+    from_item: Callable[[Tree], tuple[str, Item]],
+    alias: str,
+    *,
+    nullable: bool,
+) -> tuple[str, Item]:
+    """A query for the rows of a windowing table function, and its columns under ``alias``. ``from_item`` makes SQL of its data."""
+    call = window_call(where, node)
+    source, item = from_item(call.data)
     time = time_column(where, call, item)
-    columns = ", ".join(
-        f'{typed.sql} AS "{name.replace(chr(34), chr(34) * 2)}"' for name, typed in item.columns.items()
-    )
+    columns = ", ".join(f"{typed.sql} AS {quote(name)}" for name, typed in item.columns.items())
     if call.kind == "SESSION":
         inner = _sessions_sql(where, call, source, item, time, columns)
     else:
@@ -257,19 +264,13 @@ def windowed_sql(where: Text, call: WindowCall, source: str, item: Item, alias: 
         if call.kind == "CUMULATE":
             inner += f" AND {end} > {time.sql}"
     sql = f"(SELECT *, window_end - {MILLISECOND_US} AS window_time FROM ({inner})) AS {alias}"
-    made = {
-        name: Typed(
-            f'{alias}."{name.replace(chr(34), chr(34) * 2)}"',
-            typed.type,
-            typed.nullable,
-            frozenset({alias}),
-            (alias, name),
-        )
-        for name, typed in item.columns.items()
-    }
+    kinds = {name: (typed.type, typed.nullable or nullable) for name, typed in item.columns.items()}
     for name in WINDOW_COLUMNS:
-        kind = time.type if name == "window_time" else TIMESTAMP
-        made[name] = Typed(f"{alias}.{name}", kind, False, frozenset({alias}), (alias, name))
+        kinds[name] = (time.type if name == "window_time" else TIMESTAMP, nullable)
+    made = {
+        name: Typed(f"{alias}.{quote(name)}", kind, may_miss, frozenset({alias}), (alias, name))
+        for name, (kind, may_miss) in kinds.items()
+    }
     return sql, Item(window_name(call.node, item), made)
 
 
@@ -283,7 +284,7 @@ def _sessions_sql(where: Text, call: WindowCall, source: str, item: Item, time: 
     partition = ", ".join(f"_k{index}" for index in range(len(keys)))
     over = f"{'PARTITION BY ' + partition + ' ' if keys else ''}ORDER BY _at"
     second = f"SELECT *, sum(_begins) OVER ({over}) AS _number FROM ({first})"
-    names = ", ".join('"' + name.replace('"', '""') + '"' for name in item.columns)
+    names = ", ".join(quote(name) for name in item.columns)
     return (
         f"SELECT {names}, min(_at) OVER (PARTITION BY {again}) AS window_start, "
         f"max(_at) OVER (PARTITION BY {again}) + {call.size_us} AS window_end FROM ({second})"
