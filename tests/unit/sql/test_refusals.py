@@ -28,7 +28,7 @@ VIEWS = [
     ("SELECT id, UPER(status) AS x FROM flights", 1, 12, "no function UPER", "'UPPER'"),
     ("SELECT LISTAGG(delay) AS x FROM flights", 1, 8, "LISTAGG takes a STRING", "CAST(x AS STRING)"),
     ("SELECT id, MEDIAN(delay) AS x FROM flights", 1, 12, "MEDIAN is not supported", "PERCENTILE(x, 0.5)"),
-    ("SELECT PERCENTILE(delay, 2) AS x FROM flights", 1, 8, "is from 0 to 1", "0.95"),
+    ("SELECT PERCENTILE(delay, 2) AS x FROM flights", 1, 26, "is from 0 to 1", "0.95"),
     ("SELECT SUM(delay ORDER BY id) AS x FROM flights", 1, 8, "no use for ORDER BY", "FIRST_VALUE"),
     ("SELECT id, UPPER(status) FROM flights", 1, 12, "UPPER(status) has no name", "AS some_name"),
     ("SELECT id, delay, COUNT(*) AS n FROM flights GROUP BY id", 1, 12, "neither in GROUP BY", "MAX(delay)"),
