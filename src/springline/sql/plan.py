@@ -59,8 +59,8 @@ from springline.sql.shapes import (
 )
 from springline.sql.streams import keep_streams
 from springline.sql.subqueries import Subqueries
-from springline.sql.typed import NULL, Typed
 from springline.sql.temporal_joins import Versions, versions
+from springline.sql.typed import NULL, Typed
 from springline.sql.windows import window_call, windowed
 from springline.sql.windows_plan import session_shape, session_window
 from springline.sql.windows_syntax import WindowTable

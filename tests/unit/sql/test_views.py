@@ -108,11 +108,11 @@ def test_the_same_row_again_in_a_later_tick_raises() -> None:
 def scanned_tables(harness: SqlHarness, sql: str) -> list[str]:
     """Tables of ``main`` that a statement reads whole."""
     aliases = {alias: name for name, alias in re.findall(r'main\."([^"]+)" AS (\w+)', sql)}
-    known = {
-        name for (name,) in harness.connection.execute("SELECT name FROM main.sqlite_schema").fetchall()
-    }
+    known = {name for (name,) in harness.connection.execute("SELECT name FROM main.sqlite_schema").fetchall()}
     found: list[str] = []
     for _, _, _, detail in harness.connection.execute("EXPLAIN QUERY PLAN " + sql.replace(":tick", "1")):
+        if " LIMIT " in sql and " USING COVERING INDEX " in detail:
+            continue  # Read in order, and no further than LIMIT.
         if match := re.match(r"SCAN (\S+)", detail):
             name = aliases.get(match[1], match[1])
             # A view lists a bounded number of dead letters.
@@ -131,6 +131,9 @@ def test_a_tick_reads_no_table_whole(path: Path) -> None:
         steps += [*program.finish, *program.close]
         for step in steps:
             found = scanned_tables(harness, step.sql)
+            if " LIMIT " in view.text:
+                # The view itself has no more rows than that.
+                found = [name for name in found if name != view.name]
             if not program.warnings:
                 assert not found, f"{view.name}: {step.why}: {step.sql}"
 
@@ -211,14 +214,14 @@ def test_a_row_that_cannot_be_computed_is_left_out() -> None:
     assert sorted(harness.batch("v")) == sorted(harness.rows("v"))
 
 
-def test_a_sum_beyond_bigint_is_null_until_it_fits_again() -> None:
+def test_a_group_whose_sum_is_beyond_bigint_is_left_out_until_it_fits_again() -> None:
     from springline.core.types import BIGINT
 
     table = TableSchema("s.t", (Column("id", INT, False), Column("x", BIGINT)), ("id",))
     harness = SqlHarness([table])
     harness.add_view("v", "SELECT SUM(x) AS s, COUNT(*) AS n FROM t")
     harness.tick({"s.t": [((number, 2**63 - 1), 1) for number in range(3)]})
-    assert harness.rows("v") == [(None, 3)]
-    assert "BIGINT overflow in SUM(x)" in harness.errors
+    assert harness.rows("v") == []
+    assert harness.dead_letters("v") == [("group", "{}", "BIGINT overflow in SUM(x)")]
     harness.tick({"s.t": [((number, 2**63 - 1), -1) for number in range(2)]})
     assert harness.rows("v") == [(2**63 - 1, 1)]
