@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from springline.core.types import BOOLEAN, SqlType
 from tests.law.choices import Choices, chance, pick
 from tests.law.domains import LITERALS, PRICE, RATE, WIDE, literal, null
-from tests.law.functions import COMPARED, FORMS, OF_ANY, OF_ORDERED, UNORDERED, Form
+from tests.law.features import problem
+from tests.law.form import Form
+from tests.law.functions import COMPARED, FORMS, NULL_TESTS, OF_ANY, OF_ORDERED, UNORDERED
 from tests.law.pieces import Expr, both, pair, same
 
 BY_TYPE: Final[dict[SqlType, list[Form]]] = defaultdict(list)
@@ -18,6 +21,16 @@ for _form in FORMS:
 
 MADE: Final[tuple[SqlType, ...]] = tuple(BY_TYPE)
 """Types that have forms of their own; an expression can be of any of these."""
+
+
+@lru_cache(maxsize=256)
+def _usable(type_: SqlType, peer: bool) -> tuple[Form, ...]:
+    every = [one for one in BY_TYPE[type_] if not problem(one)]
+    return tuple(one for one in every if not peer or (one.duck is not None and not one.risky))
+
+
+def is_ordered(type_: SqlType) -> bool:
+    return type_ not in UNORDERED and type_.element is None
 
 
 class Expressions:
@@ -70,10 +83,8 @@ class Expressions:
         return null(type_)
 
     def _formed(self, type_: SqlType, depth: int) -> Expr:
-        forms = [one for one in BY_TYPE[type_] if not self.peer or (one.duck is not None and not one.risky)]
-        if not forms:
-            return self.leaf(type_)
-        return self.formed(pick(self.choices, forms), depth)
+        forms = _usable(type_, self.peer)
+        return self.formed(pick(self.choices, forms), depth) if forms else self.leaf(type_)
 
     def formed(self, form: Form, depth: int) -> Expr:
         """This form over random arguments."""
@@ -86,7 +97,7 @@ class Expressions:
 
     def _kept(self, type_: SqlType, depth: int) -> Expr:
         """A form that keeps the type: COALESCE, CASE, GREATEST …"""
-        templates: Sequence[tuple[str, str]] = OF_ANY if type_ in UNORDERED else [*OF_ANY, *OF_ORDERED]
+        templates: Sequence[tuple[str, str]] = [*OF_ANY, *OF_ORDERED] if is_ordered(type_) else OF_ANY
         flink, duck = pick(self.choices, templates)
         one, other = self.of(type_, depth - 1), self.of(type_, depth - 1)
         condition = self._compared(BOOLEAN, depth - 1) if "{2}" in flink else one
@@ -95,7 +106,7 @@ class Expressions:
 
     def _compared(self, _: SqlType, depth: int) -> Expr:
         column = pick(self.choices, self.columns)
-        flink, duck = pick(self.choices, COMPARED)
+        flink, duck = pick(self.choices, COMPARED if column.type.element is None else NULL_TESTS)
         others = [self.of(column.type, depth - 1) for index in (1, 2) if f"{{{index}}}" in flink]
         one = self.of(column.type, depth - 1) if chance(self.choices, 4) else column
         parts = [one.piece, *(other.piece for other in others)]

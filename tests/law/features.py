@@ -6,9 +6,11 @@ from functools import lru_cache
 from typing import Final
 
 from springline.core.schema import Column, TableSchema
-from springline.core.types import BIGINT, INT, STRING, TIMESTAMP
+from springline.core.types import BIGINT, INT, STRING, TIMESTAMP, SqlType
 from springline.errors import SqlError
 from springline.sql import compile_view
+from tests.law.domains import NASTY, PRICE, RATE
+from tests.law.form import Form
 
 _TABLES: Final = {
     name: TableSchema(
@@ -71,3 +73,35 @@ def compiles(text: str) -> bool:
     except SqlError:
         return False
     return True
+
+
+_KINDS: Final = [*NASTY, PRICE, RATE]
+_EVERY: Final = TableSchema(
+    "s.every",
+    (Column("id", INT, False), *(Column(f"c{index}", kind) for index, kind in enumerate(_KINDS))),
+    ("id",),
+)
+
+
+@lru_cache(maxsize=1024)
+def form_text(form: Form) -> str:
+    """The form over plain columns and its first constants."""
+    parts = [one[0] if isinstance(one, tuple) else _sample(one) for one in form.takes]
+    return form.flink.format(*parts)
+
+
+def _sample(kind: SqlType) -> str:
+    if kind.element is not None:
+        return f"ARRAY[{_sample(kind.element)}]"
+    return f"c{_KINDS.index(kind)}" if kind in _KINDS else f"CAST(NULL AS {kind})"
+
+
+@lru_cache(maxsize=1024)
+def problem(form: Form) -> str:
+    """Why the generator cannot use a form: what the compiler says, or another type than the form's. Empty if it can."""
+    try:
+        program = compile_view("v", f"SELECT id, {form_text(form)} AS x FROM every", {"s.every": _EVERY})
+    except SqlError as error:
+        return str(error)
+    found = program.schema.column("x").type
+    return "" if found == form.gives else f"is {found}, not {form.gives}"

@@ -5,8 +5,7 @@ Where DuckDB has no equal, the reason stands here, and the law counts how often 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from springline.core.types import (
     BIGINT,
@@ -21,34 +20,18 @@ from springline.core.types import (
     TIME,
     TIMESTAMP,
     TIMESTAMP_LTZ,
-    SqlType,
     decimal,
 )
+from tests.law.arrays_and_json import ARRAYS, JSON
 from tests.law.domains import PRICE, RATE
-
-Constants: TypeAlias = tuple[str, ...]
-"""Texts that mean the same in both languages; one of them is taken."""
-
-Argument: TypeAlias = "SqlType | Constants"
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """One way to make a value of type ``gives``. ``duck`` is DuckDB's text, ``flink`` itself if it is the same (``=``); without
-    one, ``why`` says what DuckDB lacks. ``risky`` forms can fail at run time."""
-
-    gives: SqlType
-    takes: tuple[Argument, ...]
-    flink: str
-    duck: str | None = "="
-    why: str = ""
-    risky: bool = False
-
+from tests.law.form import Form
+from tests.law.texts_and_times import MORE_TEXTS, MORE_TIMES
 
 LENGTHS: Final = ("3", "1", "0", "5")
 POSITIONS: Final = ("1", "2", "3")
 LETTERS: Final = ("'a'", "'b'", "','")
 _S, _I, _D, _T = STRING, INT, DOUBLE, TIMESTAMP
+_DATED: Final = "TRY_CAST(CASE WHEN regexp_full_match({{0}}, '[0-9]+-[0-9]+-[0-9]+.*') THEN {{0}} END AS {0})"
 _STARTS: Final = "DuckDB counts starts before the first letter differently"
 _JAVA: Final = "DuckDB writes doubles differently"
 _UNICODE: Final = "DuckDB has no INITCAP"
@@ -235,7 +218,7 @@ NUMBERS: Final = [
     ),
     Form(decimal(13, 2), (PRICE, _I), "({0} + {1})", "CAST({0} + {1} AS DECIMAL(13, 2))"),
     Form(decimal(18, 2), (PRICE, _I), "({0} * {1})", "CAST({0} * {1} AS DECIMAL(18, 2))"),
-    Form(decimal(16, 4), (PRICE, PRICE), "({0} * {1})", "CAST({0} * {1} AS DECIMAL(16, 4))"),
+    Form(decimal(17, 4), (PRICE, PRICE), "({0} * {1})", "CAST({0} * {1} AS DECIMAL(17, 4))"),
     Form(decimal(8, 2), (PRICE, ("3",)), "({0} % {1})", None, "its type is another in DuckDB"),
     Form(
         decimal(18, 10),
@@ -313,9 +296,9 @@ TIMES: Final = [
     Form(TIME, (_T,), "CAST({0} AS TIME)"),
     Form(_T, (TIMESTAMP_LTZ,), "CAST({0} AS TIMESTAMP)"),
     Form(_T, (_T,), "CAST({0} AS TIMESTAMP(0))", "date_trunc('second', {0})"),
-    Form(_T, (_S,), "TO_TIMESTAMP({0})", "TRY_CAST({0} AS TIMESTAMP)"),
-    Form(DATE, (_S,), "TO_DATE({0})", "TRY_CAST({0} AS DATE)"),
-    Form(DATE, (_S,), "TRY_CAST({0} AS DATE)"),
+    Form(_T, (_S,), "TO_TIMESTAMP({0})", _DATED.format("TIMESTAMP")),
+    Form(DATE, (_S,), "TO_DATE({0})", _DATED.format("DATE")),
+    Form(DATE, (_S,), "TRY_CAST({0} AS DATE)", _DATED.format("DATE")),
     Form(TIMESTAMP_LTZ, (_I,), "TO_TIMESTAMP_LTZ({0}, 0)", "make_timestamp(CAST({0} AS BIGINT) * 1000000)"),
     Form(TIMESTAMP_LTZ, (_I,), "TO_TIMESTAMP_LTZ({0}, 3)", "make_timestamp(CAST({0} AS BIGINT) * 1000)"),
 ]
@@ -330,7 +313,7 @@ CONDITIONS: Final = [
         BOOLEAN,
         (_S,),
         "JSON_EXISTS({0}, '$.a')",
-        "CASE WHEN json_valid({0}) THEN json_exists({0}, '$.a') ELSE FALSE END",
+        "CASE WHEN json_valid({0}) THEN json_exists({0}, '$.a') WHEN {0} IS NOT NULL THEN FALSE END",
     ),
     Form(BOOLEAN, (BOOLEAN,), "(NOT {0})"),
     Form(BOOLEAN, (BOOLEAN, BOOLEAN), "({0} AND {1})"),
@@ -370,15 +353,16 @@ OF_ORDERED: Final = [
     ("LEAST({0}, {1})", "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN least({0}, {1}) END"),
 ]
 
+NULL_TESTS: Final = [("({0} IS NULL)", "="), ("({0} IS NOT NULL)", "=")]
+
 COMPARED: Final = [
+    *NULL_TESTS,
     ("({0} = {1})", "="),
     ("({0} < {1})", "="),
     ("({0} >= {1})", "="),
     ("({0} <> {1})", "="),
     ("({0} > {1})", "="),
     ("({0} <= {1})", "="),
-    ("({0} IS NULL)", "="),
-    ("({0} IS NOT NULL)", "="),
     ("({0} IS DISTINCT FROM {1})", "="),
     ("({0} IS NOT DISTINCT FROM {1})", "="),
     ("({0} BETWEEN {1} AND {2})", "="),
@@ -388,5 +372,15 @@ COMPARED: Final = [
 ]
 """Conditions over values {0}, {1}, {2} of one type."""
 
-FORMS: Final[list[Form]] = [*TEXTS, *WHOLE, *NUMBERS, *TIMES, *CONDITIONS]
+FORMS: Final[list[Form]] = [
+    *TEXTS,
+    *WHOLE,
+    *NUMBERS,
+    *TIMES,
+    *CONDITIONS,
+    *MORE_TEXTS,
+    *MORE_TIMES,
+    *ARRAYS,
+    *JSON,
+]
 UNORDERED: Final = (BYTES, BOOLEAN)
