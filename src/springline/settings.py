@@ -144,6 +144,24 @@ class Settings:
             1 << 20,
         ),
     ] = 64 << 20
+    page_cache_bytes: Annotated[
+        int,
+        About(
+            "integer",
+            "Memory for pages of state.db that each of its connections may use: one writes, up to eight read.",
+            (),
+            1 << 20,
+        ),
+    ] = 16 << 20
+    temp_memory_bytes: Annotated[
+        int,
+        About(
+            "integer",
+            "Memory for what a tick or a query works with, for each connection; beyond it temporary files are used.",
+            (),
+            1 << 20,
+        ),
+    ] = 64 << 20
     log_retention_s: Annotated[
         float,
         About(
@@ -222,10 +240,12 @@ class Settings:
         """The embedded runtime's limits."""
         from springline.runtime.embedded.maintenance import Retention
         from springline.runtime.embedded.runtime import Options
+        from springline.storage import Memory
 
         return Options(
             maximum_snapshot_age_s=self.maximum_snapshot_age_s,
             wal_limit_bytes=self.wal_limit_bytes,
+            memory=Memory(self.page_cache_bytes, self.temp_memory_bytes),
             retention=Retention(log_age_s=self.log_retention_s, log_bytes=self.log_retention_bytes),
         )
 

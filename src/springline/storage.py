@@ -24,7 +24,6 @@ from springline.errors import ConfigurationError, DataFolderLocked, NewerFormat,
 APPLICATION_ID: Final = 0x53504C4E
 """'SPLN', in the header of every file that we write."""
 
-PAGE_CACHE_KIB: Final = 16_384
 BUSY_TIMEOUT_MS: Final = 10_000
 LOCK_PATIENCE_S: Final = 0.2
 
@@ -41,8 +40,20 @@ class Format:
         return len(self.migrations)
 
 
-def connect(path: Path | str, *, read_only: bool = False, vfs: str | None = None) -> apsw.Connection:
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one connection may hold in memory. ``temp_bytes`` is for a tick's changes, sorting and the like; beyond it temporary files
+    are used, in the folder that SQLITE_TMPDIR or TMPDIR names."""
+
+    page_cache_bytes: int = 16 << 20
+    temp_bytes: int = 64 << 20
+
+
+def connect(
+    path: Path | str, *, read_only: bool = False, vfs: str | None = None, memory: Memory | None = None
+) -> apsw.Connection:
     """Opens one connection with our settings. The caller closes it; one thread at a time may use it."""
+    memory = memory or Memory()
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     try:
         connection = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=600)
@@ -55,7 +66,8 @@ def connect(path: Path | str, *, read_only: bool = False, vfs: str | None = None
             connection.pragma("journal_mode", "WAL")
             connection.pragma("synchronous", "FULL")
         connection.execute(
-            f"PRAGMA cache_size=-{PAGE_CACHE_KIB}; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF"
+            f"PRAGMA cache_size=-{memory.page_cache_bytes >> 10}; PRAGMA temp_store=FILE; "
+            f"PRAGMA temp.cache_size=-{memory.temp_bytes >> 10}; PRAGMA foreign_keys=OFF"
         )
     except apsw.Error as error:
         connection.close()
@@ -63,7 +75,9 @@ def connect(path: Path | str, *, read_only: bool = False, vfs: str | None = None
     return connection
 
 
-def open_file(path: Path, file_format: Format, *, vfs: str | None = None) -> apsw.Connection:
+def open_file(
+    path: Path, file_format: Format, *, vfs: str | None = None, memory: Memory | None = None
+) -> apsw.Connection:
     """Opens a file for writing, creating or migrating it. Before a migration the file is copied beside itself.
 
     Raises NewerFormat, and touches nothing, where the file is from a newer Springline.
@@ -72,7 +86,7 @@ def open_file(path: Path, file_format: Format, *, vfs: str | None = None) -> aps
         # Opening for writing changes the file's header; what is not ours must not be touched at all.
         with contextlib.closing(connect(path, read_only=True, vfs=vfs)) as reading, reported(path):
             check_version(reading, path, file_format)
-    connection = connect(path, vfs=vfs)
+    connection = connect(path, vfs=vfs, memory=memory)
     try:
         version = check_version(connection, path, file_format)
         if 0 < version < file_format.version:

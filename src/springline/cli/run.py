@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import signal
 import sys
 import threading
@@ -16,9 +17,10 @@ import click
 
 from springline.cli import logs
 from springline.cli.application import DEFAULT_FILE, load_app, split_target
+from springline.cli.main import show_error
 from springline.cli.options import ROWS, config_option, setting_option
 from springline.cli.output import number
-from springline.errors import ConfigurationError
+from springline.errors import ConfigurationError, SpringlineError
 from springline.settings import TABLE, Settings, given
 
 if TYPE_CHECKING:
@@ -37,8 +39,9 @@ def all_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("run")
 @click.argument("app", default=DEFAULT_FILE)
+@click.option("--reload", is_flag=True, help="Start again with the new definitions when the file changes.")
 @all_settings
-def command(app: str, config: Path | None, **flags: Any) -> None:
+def command(app: str, reload: bool, config: Path | None, **flags: Any) -> None:
     """Run the application in a Python file (default app.py), and serve its page and HTTP interface until Ctrl-C.
 
     The file makes one springline.App; app.py:name chooses among several. A second start resumes where the first stopped.
@@ -47,11 +50,69 @@ def command(app: str, config: Path | None, **flags: Any) -> None:
     with given(flags, config=config, beside=path.parent), stopped_by_signals() as stop:
         settings = Settings.load()
         logs.configure(settings)
-        serve(load_app(app), settings, stop)
+        if reload:
+            serve_reloading(app, settings, stop)
+        else:
+            serve(load_app(app), settings, stop)
 
 
-def serve(app: App, settings: Settings, stop: threading.Event) -> None:
-    """Runs the application until ``stop``. The port is taken first, so that nothing else has started when it is in use."""
+def serve_reloading(target: str, settings: Settings, stop: threading.Event) -> None:
+    """Runs the application until ``stop``, and starts it again as its file says now whenever that changes. A file that cannot be used
+    is told, and what ran before goes on. The state stays: views that did not change are served at once."""
+    path, _ = split_target(target)
+    current, before = load_app(target), None
+    while True:
+        changed = Changed(path, target)
+        try:
+            settings = serve(current, settings, stop, changed)
+        except SpringlineError as error:
+            if before is None:
+                raise
+            show_error(error, as_json=False)
+            current, before = before, None
+            continue
+        if changed.app is None:
+            return
+        current, before = changed.app, current
+        click.echo(f"{path} has changed.", err=True)
+
+
+class Changed:
+    """Looks at an application's file; ``app`` is what it has made since it changed, None before."""
+
+    def __init__(self, path: Path, target: str) -> None:
+        self._path = path
+        self._target = target
+        self._seen = self._stamp()
+        self.app: App | None = None
+
+    def __call__(self) -> bool:
+        """Whether the file has changed and can be used."""
+        if (stamp := self._stamp()) == self._seen or stamp is None:
+            return False
+        self._seen = stamp
+        try:
+            self.app = load_app(self._target)
+        except SpringlineError as error:
+            show_error(error, as_json=False)
+        return self.app is not None
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None  # An editor is about to put another one there.
+        return found.st_mtime_ns, found.st_size
+
+
+def serve(
+    app: App,
+    settings: Settings,
+    stop: threading.Event,
+    is_over: Callable[[], bool] = lambda: False,
+) -> Settings:
+    """Runs the application until ``stop``, or until ``is_over``. The port is taken first, so that nothing else has started when it is in
+    use. Returns the settings with that port."""
     try:
         from springline.serve.auth import Access
         from springline.serve.http import create_app
@@ -78,10 +139,12 @@ def serve(app: App, settings: Settings, stop: threading.Event) -> None:
             f"{app.name}  {click.style(server.url, bold=True)}  (data in {settings.data}; Ctrl-C stops)"
         )
         _show_loading(running, stop)
-        while not stop.wait(PROGRESS_EVERY_S):
+        while not stop.wait(PROGRESS_EVERY_S) and not is_over():
             continue
+        settings = dataclasses.replace(settings, port=server.port)
         click.echo("Stopping …", err=True)
     click.echo("Stopped. The next start goes on where this one was.", err=True)
+    return settings
 
 
 def _show_loading(running: Running, stop: threading.Event) -> None:

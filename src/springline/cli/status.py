@@ -106,11 +106,12 @@ def _relations(status: Mapping[str, Any]) -> Table:
             one["kind"],
             one["state"] + (f" (next: {one['building']})" if one.get("building") else ""),
             number(one["rows"]),
+            size(one.get("state_bytes")),
             number(one["tick"]),
         ]
         for one in status["relations"]
     ]
-    return Table(["RELATION", "KIND", "STATE", "ROWS", "TICK"], rows, frozenset({3, 4}), (0,))
+    return Table(["RELATION", "KIND", "STATE", "ROWS", "SIZE", "TICK"], rows, frozenset({3, 4, 5}), (0,))
 
 
 def _knowledge(status: Mapping[str, Any]) -> Table:

@@ -164,6 +164,8 @@ class RelationStatus:
     """How far the view's next version is that is being built, the present one (if any) being read meanwhile."""
     left_out: int = 0
     """Rows that a view leaves out because an expression fails on them: its dead letters."""
+    state_bytes: int | None = None
+    """What it takes in the state, indexes and upkeep included, when last measured; None before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,25 @@ def status_lines(status: Status) -> list[str]:
         "springline_view_rows_left_out", "gauge", "Rows of a view on which an expression fails.", letters
     )
     lines += _family("springline_relation_rows", "gauge", "Rows of a table or view.", rows)
+    sizes = [
+        ("", label, float(relation.state_bytes))
+        for label, relation in zip(labels, status.relations, strict=True)
+        if relation.state_bytes is not None
+    ]
+    lines += _family(
+        "springline_relation_state_bytes",
+        "gauge",
+        "What a relation takes in the state, indexes and upkeep included.",
+        sizes,
+    )
+    building = [
+        ("", label, float(relation.building is not None))
+        for label, relation in zip(labels, status.relations, strict=True)
+        if relation.kind == "view"
+    ]
+    lines += _family(
+        "springline_view_building", "gauge", "1 while a view's next version is being built.", building
+    )
     lines += _family(
         "springline_relation_live",
         "gauge",

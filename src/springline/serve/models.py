@@ -194,6 +194,9 @@ class RelationSummary(BaseModel):
     tick: int = Field(description="The tick that last changed it.")
     error: str | None
     building: str | None = Field(None, description="How far the view's next version is, while it is built.")
+    state_bytes: int | None = Field(
+        None, description="What it takes in the state, indexes and upkeep included, when last measured."
+    )
     key: list[str]
     columns: list[dict[str, Any]]
     comment: str

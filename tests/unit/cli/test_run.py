@@ -127,6 +127,33 @@ def test_changes_are_followed_from_a_token_on(
     assert_error(springline("changes", "absent"), 5, "There is no relation 'absent'")
 
 
+def test_a_changed_file_is_run_again_and_a_wrong_one_told(springline: CommandLine, tmp_path: Path) -> None:
+    with start("--port", "0", "--reload") as process:
+        try:
+            url = read_line(process.stdout).split()[1]
+            wait_for_rows(springline, "SELECT city, trips FROM by_city", 2)
+            (tmp_path / "app.py").write_text("import springline as sl\napp = sl.App(")
+            assert "app.py:2: '(' was never closed" in until_line(process.stderr, "Error:")
+            wait_for_rows(springline, "SELECT city, trips FROM by_city", 2)
+            (tmp_path / "app.py").write_text(APP.replace("SELECT city,", "SELECT town,"))
+            assert "There is no column 'town'" in until_line(process.stderr, "Error:")
+            assert read_line(process.stdout).split()[1] == url, "what ran before goes on"
+            (tmp_path / "app.py").write_text(
+                APP + 'app.view("cities", "SELECT DISTINCT city FROM crm.trips")'
+            )
+            assert wait_for_rows(springline, "SELECT city FROM cities", 2)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
+def until_line(stream: IO[str] | None, part: str) -> str:
+    while part not in (line := read_line(stream)):
+        assert line, f"nothing said {part!r}"
+    return line
+
+
 def test_ctrl_c_stops_cleanly_and_a_second_start_resumes(
     process: subprocess.Popen[str], springline: CommandLine
 ) -> None:

@@ -13,7 +13,9 @@ from springline.core.schema import Column, TableSchema
 from springline.core.types import BIGINT, STRING
 from springline.errors import NotFound, SqlError
 from springline.runtime.embedded.changing import ViewDefinition, components, in_order
-from springline.runtime.embedded.runtime import EmbeddedRuntime
+from springline.runtime.embedded.runtime import EmbeddedRuntime, Options
+from springline.runtime.embedded.sizes import owner_of
+from springline.storage import Memory
 from springline.testing.memory_source import MemorySource
 from tests.unit.runtime.running import runtime
 
@@ -180,3 +182,42 @@ def test_views_that_read_one_another_change_together(
 ) -> None:
     programs = {name: Named(name, *inputs) for name, inputs in reads.items()}
     assert components(programs, list(programs), now) == groups  # pyright: ignore[reportArgumentType]
+
+
+def test_the_size_of_a_relation_counts_indexes_and_upkeep(tmp_path: Path) -> None:
+    source = people()
+    with source.transaction():
+        for number in range(2_000):
+            source.put("crm.people", {"id": number, "name": "x" * 100, "city": f"c{number}"})
+    with runtime(tmp_path, [source], views=[CITIES, PAIRS]) as made:
+        states(made)
+        assert made.sizes.bytes("cities") is None or made.sizes.bytes("cities") == 4096
+        made.sizes.measure()
+        sizes = {one.name: one.state_bytes for one in made.status().relations}
+        assert sizes["crm.people"] is not None
+        assert sizes["crm.people"] > 2_000 * 100
+        assert sizes["cities"] is not None
+        assert 4 * 4096 < sizes["cities"] < 2_000 * 100
+        with made.read() as snapshot:
+            [(pages,)] = snapshot.connection.execute("PRAGMA page_count").fetchall()
+        assert sum(size or 0 for size in sizes.values()) < pages * 4096
+
+
+@pytest.mark.parametrize(
+    ("table", "owner"),
+    [
+        ("cities", "cities"), ("s:cities:g", "cities"), ("c:crm.people", "crm.people"), ("seen:crm.people", "crm.people"),
+        ("s:cities:old:g", "cities:old"), ("_engine", None), ("k:kb:documents", None),
+    ],
+)  # fmt: skip
+def test_tables_belong_to_relations(table: str, owner: str | None) -> None:
+    assert owner_of(table, ["cities", "cities:old", "crm.people"]) == owner
+
+
+def test_memory_is_bounded_as_the_options_say(tmp_path: Path) -> None:
+    options = Options(memory=Memory(page_cache_bytes=2 << 20, temp_bytes=3 << 20))
+    with runtime(tmp_path, [people()], views=[CITIES], options=options) as made:
+        with made.read(require="now", deadline_ms=20_000) as snapshot:
+            names = ("cache_size", "temp.cache_size", "temp_store")
+            read = [snapshot.connection.execute(f"PRAGMA {name}").fetchall()[0][0] for name in names]
+        assert read == [-2048, -3072, 1]

@@ -48,7 +48,7 @@ from springline.runtime.embedded.staging import (
 from springline.runtime.embedded.tables import create_relation, create_scratch, quote
 from springline.runtime.embedded.views import View, ViewFailed
 from springline.runtime.embedded.work import lower_priority
-from springline.storage import connect
+from springline.storage import Memory, connect
 
 FILE: Final = "building.db"
 COPY_ROWS: Final = 20_000
@@ -115,6 +115,7 @@ class Builder:
         between_ticks: Callable[[Callable[[], None]], None],
         *,
         vfs: str | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._connection = connection
         self._relations = relations
@@ -124,6 +125,7 @@ class Builder:
         self._submit = submit
         self._between_ticks = between_ticks
         self._vfs = vfs
+        self._memory = memory
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._side: apsw.Connection | None = None
@@ -249,10 +251,9 @@ class Builder:
 
     @contextlib.contextmanager
     def _side_connection(self) -> Iterator[apsw.Connection]:
-        with contextlib.closing(connect(self._path, vfs=self._vfs)) as side:
+        with contextlib.closing(connect(self._path, vfs=self._vfs, memory=self._memory)) as side:
             # What is lost with the process is begun anew anyway.
             side.execute("PRAGMA synchronous=OFF")
-            side.execute("PRAGMA temp_store=FILE")
             self._register(side)
             side.execute("ATTACH ? AS state", (str(self._state),))
             self._side = side

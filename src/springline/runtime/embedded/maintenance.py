@@ -20,6 +20,7 @@ from springline.runtime.embedded.engine import WorkResult
 from springline.runtime.embedded.knowledge import Knowledge
 from springline.runtime.embedded.progress import Progress
 from springline.runtime.embedded.readers import Checkpointer, Readers
+from springline.runtime.embedded.sizes import Sizes
 from springline.runtime.embedded.tables import quote
 
 CHECKPOINT_EVERY_S = 0.5
@@ -124,6 +125,7 @@ class Maintenance:
         retention: Retention,
         submit: Callable[[WorkResult], None],
         lists: ListRetention,
+        sizes: Sizes,
     ) -> None:
         self._log = log
         self._checkpointer = checkpointer
@@ -133,6 +135,7 @@ class Maintenance:
         self._retention = retention
         self._submit = submit
         self._lists = lists
+        self._sizes = sizes
         self._trimming: TrimLists | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
@@ -160,6 +163,7 @@ class Maintenance:
                 if self._log.last_sequence() != last_sequence:
                     self._log.checkpoint()
                     last_sequence = self._log.last_sequence()
+                self._sizes.measure_if_due()
                 if time.monotonic() > next_trim:
                     next_trim = time.monotonic() + TRIM_EVERY_S
                     self._trim(reached.log_sequence, reached.tick)

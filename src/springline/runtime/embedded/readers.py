@@ -16,7 +16,7 @@ from pathlib import Path
 import apsw
 
 from springline.errors import SnapshotTooOld, StateError
-from springline.storage import connect
+from springline.storage import Memory, connect
 
 CHECKPOINT_PATIENCE_MS = 250
 """How long a checkpoint that starts the WAL over may wait for the engine's running tick."""
@@ -36,7 +36,9 @@ class Readers:
         maximum_snapshot_age_s: float = 10.0,
         prepare: Callable[[apsw.Connection], None] = lambda _: None,
         vfs: str | None = None,
+        memory: Memory | None = None,
     ) -> None:
+        self._memory = memory
         self._path = path
         self._vfs = vfs
         self._prepare = prepare
@@ -114,7 +116,7 @@ class Readers:
                 raise StateError("The application is stopping.", hint="Start it again with `springline run`.")
             connection = self._free.pop() if self._free else None
             if connection is None:
-                connection = connect(self._path, read_only=True, vfs=self._vfs)
+                connection = connect(self._path, read_only=True, vfs=self._vfs, memory=self._memory)
                 self._prepare(connection)
             self._open[connection] = time.monotonic()
             return connection

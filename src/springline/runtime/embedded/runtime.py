@@ -36,6 +36,7 @@ from springline.runtime.embedded.readers import Checkpointer, Readers
 from springline.runtime.embedded.rebuild import rebuilt
 from springline.runtime.embedded.recorder import Recorder
 from springline.runtime.embedded.search import Search
+from springline.runtime.embedded.sizes import Sizes
 from springline.runtime.embedded.snapshot import EmbeddedSnapshot, QueryCompiler, Tools
 from springline.runtime.embedded.staging import drop_staged
 from springline.runtime.embedded.state import STATE_FORMAT, check_resume, read_relations, read_resume
@@ -43,7 +44,7 @@ from springline.runtime.embedded.status import StatusReader
 from springline.runtime.embedded.subscriptions import Subscriptions
 from springline.runtime.embedded.work import Worker
 from springline.sources.base import Source
-from springline.storage import DataFolder, immediate, open_file, reported
+from springline.storage import DataFolder, Memory, immediate, open_file, reported
 
 SWITCH_INTERVAL_S = 0.0001
 
@@ -82,6 +83,7 @@ class Options:
     maximum_snapshot_age_s: float = 10.0
     wal_limit_bytes: int = 64 << 20
     retention: Retention = field(default_factory=Retention)
+    memory: Memory = field(default_factory=Memory)
     vfs: str | None = None
     """SQLite VFS for both files; tests use one that forgets what was not synced."""
 
@@ -140,7 +142,7 @@ class EmbeddedRuntime:
         self._closing.callback(folder.unlock)
         self.log = SqliteLog(folder.log_path, vfs=options.vfs)
         self._closing.callback(self.log.close)
-        self._connection = open_file(folder.state_path, STATE_FORMAT, vfs=options.vfs)
+        self._connection = open_file(folder.state_path, STATE_FORMAT, vfs=options.vfs, memory=options.memory)
         self._closing.callback(self._connection.close)
         self._language.register(self._connection)
         self._connection.execute("PRAGMA wal_autocheckpoint=0")
@@ -226,6 +228,7 @@ class EmbeddedRuntime:
             maximum_snapshot_age_s=options.maximum_snapshot_age_s,
             prepare=self._language.register,
             vfs=options.vfs,
+            memory=options.memory,
         )
         self._closing.callback(self._readers.close)
         checkpointer = Checkpointer(
@@ -251,10 +254,12 @@ class EmbeddedRuntime:
             self._loop.submit,
             self._loop.between_ticks,
             vfs=options.vfs,
+            memory=options.memory,
         )
         self._worker = Worker(self.knowledge, self._readers, self._loop.submit)
         self._captures = [Capture(source, self.log) for source in self.definition.sources]
         self.status_reader = StatusReader(self, checkpointer)
+        self.sizes = Sizes(self._readers, lambda: self._progress.reached.tick)
         maintenance = Maintenance(
             self.log,
             checkpointer,
@@ -264,6 +269,7 @@ class EmbeddedRuntime:
             options.retention,
             self._loop.submit,
             ListRetention(self._relations, self.definition.retained),
+            self.sizes,
         )
         for part in (self._loop, self._builder, self._worker, maintenance, *self._captures):
             part.start()

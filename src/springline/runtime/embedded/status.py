@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, cast
 import apsw
 
 from springline.runtime.base import KnowledgeStatus, RelationStatus, Status
-from springline.runtime.embedded.readers import Checkpointer
 from springline.runtime.embedded.dead_letters import left_out
+from springline.runtime.embedded.readers import Checkpointer
 from springline.runtime.embedded.state import Relation, read_relations, read_resume
 from springline.runtime.embedded.tables import quote
 
@@ -84,6 +84,7 @@ class StatusReader:
                     relation.error,
                     building.pop(name, None),
                     letters.get(name, 0),
+                    self._runtime.sizes.bytes(name),
                 )
             )
         found += [
