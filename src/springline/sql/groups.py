@@ -25,6 +25,7 @@ from springline.sql.maintain import (
 from springline.sql.program import OperatorLevel, Step
 from springline.sql.rows import delta, join, table, terms
 from springline.sql.shapes import Aggregate, Closing, Node
+from springline.sql.typed import quote
 from springline.sql.windows_close import (
     accepted,
     closing_level,
@@ -56,7 +57,9 @@ class _Group:
             apply_delta(self.parts, node)
         self.failed = failed_groups(self.slots, shape.having)
         if self.failed[0]:
-            self.parts.failed = self.parts.temporary("e:" + node.name, [*COLUMNS, "_w"], "groups that are left out")
+            self.parts.failed = self.parts.temporary(
+                "e:" + node.name, [*COLUMNS, "_w"], "groups that are left out"
+            )
         self._tables()
         self._changes()
         self._finish()
@@ -73,7 +76,15 @@ class _Group:
         self.state = self.parts.persistent(self.prefix + ":g", definition, "the groups' counts and sums")
         scratch = [*slots.group_names, "n", *slots.slots]
         self.touched = self.parts.temporary("u:" + self.node.name, scratch, "changes of groups")
-        self.bag = bag_table(self.parts, self.node)
+        # Windows that close and bags bring several rows of a group into one tick; other groups have one before and one after it.
+        self.paired = bool(slots.groups) and self.closing is None and not self.shape.copies
+        if self.paired:
+            outputs = [quote(column.name) for column in self.node.schema.columns]
+            numbered = ["_group INTEGER PRIMARY KEY", *outputs]
+            self.bag = self.parts.temporary("b:" + self.node.name, numbered, "groups as they were")
+            self.after = self.parts.temporary("n:" + self.node.name, numbered, "groups as they are")
+        else:
+            self.bag = self.after = bag_table(self.parts, self.node)
         if self.closing is not None:
             self.parts.state.append(ends_index(self.prefix + ":g", self.closing))
         self.multisets: list[tuple[Multiset, str, str]] = []
@@ -155,7 +166,9 @@ class _Group:
 
     # -- finish ----------------------------------------------------------------------------------------------------
 
-    def _outputs(self, weight: str, source: str, ended: str = "", *, failed: bool = False) -> str:
+    def _outputs(
+        self, weight: str, source: str, ended: str = "", *, failed: bool = False, first: str = ""
+    ) -> str:
         """The rows that groups have at this moment, read from the state; of windows that close, those that are over (``ended``:
         another condition for that). ``failed``: the groups that are left out instead."""
         columns, having = self.failed if failed else (self.shape.columns, self.shape.having)
@@ -165,7 +178,7 @@ class _Group:
         conditions += [one.sql for one in having]
         if self.shape.copies:
             source += f" CROSS JOIN {series(self.shape.copies)} AS e"
-        text = f"SELECT {selected(columns)}{weight} {source}"
+        text = f"SELECT {first}{selected(columns)}{weight} {source}"
         text += " WHERE " + " AND ".join(conditions) if conditions else ""
         return STATE_MARK.sub(lambda found: table(f"{self.prefix}:m{found[1]}"), text)
 
@@ -174,9 +187,11 @@ class _Group:
         touched = f"FROM {self.touched} AS u CROSS JOIN {self.state} AS s ON {same}"
         finish = self.parts.finish
         finish.extend(self._distinct_counts())
+        group, minus, plus = ("u.rowid, ", "", "") if self.paired else ("", ", -1", ", 1")
         finish.append(
             Step(
-                f"INSERT INTO {self.bag} {self._outputs(', -1', touched)}", "the touched groups as they were"
+                f"INSERT INTO {self.bag} {self._outputs(minus, touched, first=group)}",
+                "the touched groups as they were",
             )
         )
         finish.extend(self._left_out(", -1", touched))
@@ -184,20 +199,38 @@ class _Group:
         finish.extend(self._left_out(", 1", touched))
         finish.append(
             Step(
-                f"INSERT INTO {self.bag} {self._outputs(', 1', touched)}",
+                f"INSERT INTO {self.after} {self._outputs(plus, touched, first=group)}",
                 "the touched groups as they are now",
             )
         )
         if self.slots.groups:
             finish.append(
                 Step(
-                    f"DELETE FROM {self.state} WHERE ({self.keys}) IN (SELECT {self.keys} FROM {self.touched}) AND n = 0",
+                    f"DELETE FROM {self.state} WHERE ({self.keys}) IN (SELECT {self.keys} FROM {self.touched} WHERE n <= 0) AND n = 0",
                     "forget groups without rows",
                 )
             )
-        finish.append(net(self.node, self.bag, is_view=self.is_view, view=self.view))
+        if self.paired:
+            finish.append(
+                self._differing(self.bag, self.after, -1, "groups that went, or were other than now")
+            )
+            finish.append(
+                self._differing(self.after, self.bag, 1, "groups that came, or are other than before")
+            )
+        else:
+            finish.append(net(self.node, self.bag, is_view=self.is_view, view=self.view))
         if self.closing is not None:
             self._close(self.closing)
+
+    def _differing(self, these: str, others: str, weight: int, why: str) -> Step:
+        """Rows of ``these`` that their groups do not have in ``others``."""
+        names = [quote(column.name) for column in self.node.schema.columns]
+        same = " AND ".join(f"a.{name} IS b.{name}" for name in names)
+        return Step(
+            f"INSERT INTO {delta(self.node.name)} SELECT {', '.join(f'a.{name}' for name in names)}, {weight} "
+            f"FROM {these} AS a LEFT JOIN {others} AS b ON b._group = a._group WHERE b._group IS NULL OR NOT ({same})",
+            why,
+        )
 
     def _left_out(self, weight: str, source: str, ended: str = "") -> list[Step]:
         """Groups over whose result an expression fails."""

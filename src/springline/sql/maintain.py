@@ -150,11 +150,14 @@ def project(node: Node, shape: Project, *, is_view: bool, view: str) -> Parts:
         for term in terms(rows, relation)
     ]
     single = len(changes) == 1
+    plain = net_already(node, shape)
     bag = "" if single else bag_table(parts, node)
     for relation, term, columns in changes:
         note(parts, [term])
         change = f"SELECT {named(node.schema.names, columns)}, {term.weight} AS _w {term.source}"
-        if single:
+        if single and relation in plain:
+            parts.on(relation, Step(f"INSERT INTO {delta(node.name)} {change}", "the change of rows"))
+        elif single:
             parts.on(relation, net(node, f"({change})", is_view=is_view, view=view))
         else:
             parts.on(
@@ -162,11 +165,51 @@ def project(node: Node, shape: Project, *, is_view: bool, view: str) -> Parts:
                 Step(f"INSERT INTO {bag} {change}", f"rows that a change of {relation} adds or takes"),
             )
     if not single:
-        parts.finish.append(net(node, bag, is_view=is_view, view=view))
+        parts.finish.extend(_net_where_needed(node, shape, bag, plain, is_view=is_view, view=view))
     _fill_project(parts, node, shape, is_view=is_view)
     for rows, _ in shape.branches:
         describe_rows(parts, rows)
     return parts
+
+
+def net_already(node: Node, shape: Project) -> set[str]:
+    """The relations whose changes, where no other one has any, come to the node without a pair that cancels out: a row of theirs is one row of
+    the node at most, and all its columns are shown, so that a row that changed there has changed here."""
+    if len(shape.branches) != 1 or shape.key is None or node.schema.key != shape.key:
+        return set()
+    [(rows, columns)] = shape.branches
+    is_plain = rows.sign == 1 and all(
+        one.relation and one.kind == "inner" and not one.computed and one.schema.key
+        for one in rows.occurrences
+    )
+    if not is_plain or len(rows.relations) != len(rows.occurrences):
+        return set()
+    shown = {typed.column for _, typed in columns if typed.column is not None}
+    return {
+        one.relation
+        for one in rows.occurrences
+        if all((one.alias, name) in shown for name in one.schema.names)
+    }
+
+
+def _net_where_needed(
+    node: Node, shape: Project, bag: str, plain: set[str], *, is_view: bool, view: str
+) -> list[Step]:
+    """Netting sorts all changed rows. That is left out in ticks in which one relation alone changed, and its changes are net already."""
+    if not plain:
+        return [net(node, bag, is_view=is_view, view=view)]
+    [(rows, _)] = shape.branches
+    has_changes = [f"EXISTS (SELECT 1 FROM {delta(name)})" for name in rows.relations]
+    others = [
+        f"NOT {text}" for name, text in zip(rows.relations, has_changes, strict=True) if name not in plain
+    ]
+    alone = " AND ".join([*others, f"{' + '.join(has_changes)} = 1"])
+    names = names_of(node.schema.names)
+    copied = f"INSERT INTO {delta(node.name)} SELECT {names}, _w FROM {bag} WHERE {alone}"
+    return [
+        Step(copied, "the change of rows, where one relation alone has changed"),
+        net(node, f"(SELECT * FROM {bag} WHERE NOT ({alone}))", is_view=is_view, view=view),
+    ]
 
 
 def _fill_project(parts: Parts, node: Node, shape: Project, *, is_view: bool) -> None:
@@ -199,7 +242,11 @@ def named(names: Sequence[str], columns: Sequence[tuple[str, Typed]]) -> str:
 def describe_rows(parts: Parts, rows: Rows) -> None:
     """The levels of a join, its filters and its projection."""
     for occurrence in rows.occurrences[1:]:
-        if not occurrence.relation:
+        if occurrence.beside:
+            parts.levels.append(OperatorLevel("UNNEST", "delta", "each changed row, for each of its elements"))
+        elif occurrence.single and not occurrence.relation:
+            continue
+        elif not occurrence.relation:
             parts.levels.append(
                 OperatorLevel("WINDOWS", "delta", "each changed row, for each of its windows")
             )
