@@ -223,14 +223,18 @@ def count_table(view: str) -> str:
 def dead_letters(view: str, nodes: Sequence[tuple[Node, Parts]]) -> Parts:
     """The statements that keep the dead letters of a view whose nodes are all maintained; none where no expression can fail."""
     parts = Parts()
+    changed: list[str] = []
+    filled: list[str] = []
     for node, part in nodes:
         if part.failed:
-            parts.finish += _recorded(view, part.failed)
-            parts.backfill += _recorded(view, part.failed)
+            changed.append(part.failed)
+            filled.append(part.failed)
         if isinstance(node, FailedRows):
-            parts.finish += _recorded(view, delta(node.name))
+            changed.append(delta(node.name))
             kept = f"(SELECT {', '.join(COLUMNS)}, 1 AS _w FROM {table(node.name)})"
-            parts.backfill += _recorded(view, delta(node.name) if node.virtual else kept)
+            filled.append(delta(node.name) if node.virtual else kept)
+    parts.finish = _recorded(view, changed)
+    parts.backfill = _recorded(view, filled)
     if parts.finish:
         columns = "operator TEXT NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL, row TEXT NOT NULL"
         when = "tick INTEGER NOT NULL, at_us INTEGER NOT NULL, PRIMARY KEY(key, operator)"
@@ -245,25 +249,35 @@ def dead_letters(view: str, nodes: Sequence[tuple[Node, Parts]]) -> Parts:
     return parts
 
 
-def _recorded(view: str, source: str) -> list[Step]:
-    """Carries changes of rows that are left out (``COLUMNS``, ``_w``) to the table of dead letters, and counts them."""
+def _recorded(view: str, sources: Sequence[str]) -> list[Step]:
+    """Carries changes of rows that are left out (``COLUMNS``, ``_w``) to the table of dead letters, and counts them. A row that fails
+    elsewhere than before goes from one source and comes from another: all that go come first."""
     letters, count = table(letters_table(view)), table(count_table(view))
     listed = ", ".join(COLUMNS)
-    net = f"SELECT {listed}, sum(_w) AS _w FROM {source} GROUP BY {listed} HAVING sum(_w) <> 0"
     now = "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)"
-    return [
-        Step(
-            f"DELETE FROM {letters} WHERE (key, operator) IN (SELECT key, operator FROM ({net}) WHERE _w < 0)",
-            "dead letters whose rows went or were corrected",
-        ),
-        Step(
-            f"INSERT OR IGNORE INTO {letters}({listed}, tick, at_us) SELECT {listed}, :tick, {now} FROM ({net}) "
-            f"WHERE _w > 0 LIMIT max(0, {MOST_LISTED} - (SELECT count(*) FROM {letters}))",
-            "rows that the view leaves out",
-        ),
-        Step(
-            f"INSERT INTO {count}(only, rows) SELECT 1, sum(_w) FROM ({net}) WHERE 1 HAVING sum(_w) <> 0 "
-            "ON CONFLICT(only) DO UPDATE SET rows = rows + excluded.rows",
-            "how many rows the view leaves out",
-        ),
-    ]
+    gone: list[Step] = []
+    come: list[Step] = []
+    for source in sources:
+        net = f"SELECT {listed}, sum(_w) AS _w FROM {source} GROUP BY {listed} HAVING sum(_w) <> 0"
+        gone.append(
+            Step(
+                f"DELETE FROM {letters} WHERE (key, operator) IN (SELECT key, operator FROM ({net}) WHERE _w < 0)",
+                "dead letters whose rows went or were corrected",
+            )
+        )
+        come.append(
+            Step(
+                f"INSERT OR IGNORE INTO {letters}({listed}, tick, at_us) SELECT {listed}, :tick, {now} FROM ({net}) "
+                f"WHERE _w > 0 LIMIT max(0, {MOST_LISTED} - (SELECT count(*) FROM {letters}))",
+                "rows that the view leaves out",
+            )
+        )
+        come.append(
+            Step(
+                f"INSERT INTO {count}(only, rows) SELECT 1, sum(_w) FROM {source} WHERE 1 HAVING sum(_w) <> 0 "
+                "ON CONFLICT(only) DO UPDATE SET rows = rows + excluded.rows",
+                "how many rows the view leaves out",
+            )
+        )
+    forget = [Step(f"DELETE FROM {count} WHERE rows = 0", "no count where no row is left out")]
+    return [*gone, *come, *forget] if sources else []

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from springline.core.types import BOOLEAN
+from springline.core.types import BOOLEAN, SqlType
 from springline.sql.guards import of_branches, unless
-from springline.sql.typed import Guard, Typed, failures_of
+from springline.sql.typed import Guard, Typed, failures_of, literal_text
 
 if TYPE_CHECKING:
     from springline.sql.check_calls import AggregateCall, Grouping
@@ -110,3 +110,19 @@ def of_aggregation(groups: Iterable[Typed], calls: Iterable[AggregateCall]) -> l
         else:
             guards += of_branches([call.filter], [argument, Typed("NULL", BOOLEAN)])
     return conditions(dict.fromkeys(guards))
+
+
+def of_sum(call: AggregateCall, kind: SqlType, holds: str) -> tuple[Guard, ...]:
+    """The failure of SUM or AVG of exact numbers: a result beyond its type. ``holds`` is where it has not. None where no group can be
+    that large: 2**31 rows are."""
+    argument = None if call.argument is None else call.argument.type
+    if argument is None or call.name not in ("SUM", "AVG") or call.collected is not None:
+        return ()
+    if argument.is_integer:
+        may_fail = call.name == "SUM" and argument.name == "BIGINT"
+    elif argument.is_scaled and kind.is_scaled:
+        digits = (argument.precision or 0) - (argument.scale or 0) + (kind.scale or 0)
+        may_fail = digits + (10 if call.name == "SUM" else 0) > (kind.precision or 0)
+    else:
+        may_fail = False
+    return (Guard(holds, literal_text(f"{kind} overflow in {call.text}"), frozenset()),) if may_fail else ()
