@@ -7,7 +7,7 @@ EXAMPLES ?=
 ONLY ?=
 TESTS ?= tests
 GOLDEN ?=
-SAMPLE ?= 120
+SAMPLE ?= 60
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,7 +42,7 @@ bench: install-dev ## Measure beside the peers, on one core; ONLY=w1,w2,w3,w6,ne
 golden: install-dev ## Fill tests/golden/tables from a real Flink in batch mode (GOLDEN=--new for new lines only)
 	@.venv/bin/python -m tests.golden.flink $(GOLDEN)
 
-golden-check: install-dev ## Evaluate a sample of the golden tables anew in Flink and compare (SAMPLE=120)
+golden-check: install-dev ## Evaluate a sample of the golden tables anew in Flink and compare (SAMPLE=60)
 	@.venv/bin/python -m tests.golden.flink --check $(SAMPLE)
 
 lint: install-dev ## Style, format, types and import direction

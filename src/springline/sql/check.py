@@ -48,6 +48,7 @@ class Checker(CallChecker):
     def check(self, node: Tree) -> Typed:
         """The typed expression of a node. Raises SqlError."""
         plain = isinstance(node, exp.Literal | exp.Boolean | exp.Null | exp.Alias | exp.Paren)
+        plain = plain or over.contains_window(node)
         if self._grouping is not None and not plain and not contains_aggregate(node):
             found = self._grouping.grouped(self._rows.check(node).sql)
             if found is not None:
@@ -348,6 +349,8 @@ _METHODS: Final[Mapping[type[Tree], str]] = {
     exp.Overlay: "_overlay",
     exp.Filter: "_filter",
     exp.WithinGroup: "_within_group",
+    exp.IgnoreNulls: "_ignore_nulls",
+    exp.RespectNulls: "_ignore_nulls",
     exp.Window: "_window",
     exp.Anonymous: "_call",
     **dict.fromkeys(operators.COMPARISONS, "_comparison"),

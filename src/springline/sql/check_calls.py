@@ -43,6 +43,7 @@ CLOCK: Final = frozenset(
     """NOW CURRENT_TIMESTAMP CURRENT_DATE CURRENT_TIME LOCALTIME LOCALTIMESTAMP CURRENT_ROW_TIMESTAMP PROCTIME RAND RAND_INTEGER
     UUID UNIX_TIMESTAMP""".split()
 )
+_RANDOM: Final = frozenset({"RAND", "RAND_INTEGER", "UUID"})
 _NOW: Final = frozenset({"NOW", "CURRENT_TIMESTAMP", "CURRENT_ROW_TIMESTAMP"})
 
 
@@ -161,6 +162,8 @@ class CallChecker:
     def _bracket(self, node: exp.Bracket) -> Typed:
         """An element of an array, or STR_TO_MAP(…)[key]."""
         if len(node.expressions) != 1:
+            if node.this.name.upper() == "MAP":
+                raise self.where.error(node, "MAP is not supported.", _INSTEAD["MAP"])
             raise self.where.error(node, "One index stands in [].", "Write a[1].")
         [index] = node.expressions
         call = node.this
@@ -220,7 +223,20 @@ class CallChecker:
         hint = near_misses(name, [*scalars.names(), *AGGREGATES, *own]) or "docs/sql.md lists the functions."
         raise self.where.error(node, f"There is no function {name}.", hint)
 
+    def _ignore_nulls(self, node: exp.IgnoreNulls | exp.RespectNulls) -> Typed:
+        raise self.where.error(
+            node,
+            f"{self.where.quote(node)} is not Flink SQL.",
+            "FIRST_VALUE and LAST_VALUE pass over NULLs; ARRAY_AGG keeps them, FILTER (WHERE x IS NOT NULL) leaves them out.",
+        )
+
     def clock(self, node: Tree, name: str) -> Typed:
+        if name in _RANDOM:
+            raise self.where.error(
+                node,
+                f"{name} gives another value each time it is asked.",
+                "Use a column, or MD5(CAST(id AS STRING)).",
+            )
         if not self._ad_hoc:
             raise self.where.error(
                 node,
