@@ -35,7 +35,6 @@ from springline.sql.clauses import (
 )
 from springline.sql.dialect import Text, Tree, parse_query
 from springline.sql.guarded import Recorded, guarded, of_aggregation, of_columns, of_join, of_sum
-from springline.sql.lateral import is_lateral, unpacked
 from springline.sql.over import resolved, ties, used_columns
 from springline.sql.parameters import parameter_type
 from springline.sql.program import QueryProgram
@@ -281,12 +280,6 @@ class Translator:
         parts = ["FROM " + sql]
         obeyed: list[Typed] = []
         for join in joins(node):
-            if is_lateral(join.this):
-                made = unpacked(self._checker(scope, tables), join, self._alias())
-                scope.add(join.this, made.item)
-                parts.append(f"JOIN {made.source} ON 1")
-                obeyed += [] if self._ad_hoc else made.guards
-                continue
             kind = join_kind(self.where, join)
             asked = versions(self.where, self.catalog, tables, join.this, kind, ad_hoc=self._ad_hoc)
             read = asked.rows if asked else join.this
