@@ -26,6 +26,7 @@ def explain_json(program: ViewProgram) -> dict[str, Any]:
         "state": _steps(program.state),
         "on_input": {relation: _steps(steps) for relation, steps in program.on_input.items()},
         "finish": _steps(program.finish),
+        "close": _steps(program.close),
         "batch": program.batch,
     }
 
@@ -56,6 +57,7 @@ def explain(program: ViewProgram) -> str:
     for relation, steps in program.on_input.items():
         lines += _section(f"when {relation} changes", steps)
     lines += _section("at the view's turn", program.finish)
+    lines += _section("at the view's turn, at the end of a tick (windows close)", program.close)
     lines += ["", "as one query", "  " + program.batch]
     return "\n".join(lines)
 

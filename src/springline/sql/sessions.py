@@ -26,6 +26,7 @@ from springline.sql.shapes import Closing, Node, Sessions
 from springline.sql.typed import quote
 from springline.sql.windows import MILLISECOND_US
 from springline.sql.windows_close import keep_late, last_forgotten, late_table
+from springline.sql.windows_plan import COPY
 
 
 def maintain_sessions(node: Node, shape: Sessions, *, view: str) -> Parts:
@@ -40,6 +41,7 @@ class _Sessions:
         self.names = names_of(name for name, _ in shape.data)
         self.time = quote(shape.time)
         self.kept = table(node.name)
+        self.has_copies = COPY in node.schema
         delta_table(self.parts, node)
         keep_rows(self.parts, node)
         self._index("t:", (*shape.partition, shape.time), "finds rows of a partition by time")
@@ -48,14 +50,16 @@ class _Sessions:
         self.bag = bag_table(self.parts, node)
         self._changes()
         if shape.closing is not None:
-            self.late = late_table(self.parts, node.name, shape.closing.side, shape.columns)
+            self.shown = [pair for pair in shape.columns if pair[0] != COPY]
+            self.late = late_table(self.parts, node.name, shape.closing.side, self.shown)
             self._late_retractions()
         self._touched()
         self._again()
         if shape.closing is not None:
             self._late_rows(shape.closing)
             self._forget(shape.closing)
-        put = f"INSERT INTO {self.bag} SELECT {self.names}, window_start, window_end, window_time, 1 FROM {self.made}"
+        copy = f", {quote(COPY)}" if self.has_copies else ""
+        put = f"INSERT INTO {self.bag} SELECT {self.names}, window_start, window_end, window_time{copy}, 1 FROM {self.made}"
         self.parts.finish.append(Step(put, "the touched rows with their sessions"))
         self.parts.finish.append(net(node, self.bag, is_view=False, view=view))
         apply_delta(self.parts, node)
@@ -96,23 +100,24 @@ class _Sessions:
 
     def _late_retractions(self) -> None:
         """Rows that go and are not kept: their session has closed, or they were late themselves."""
-        parts = self.node.schema.key
+        parts = [name for name in self.node.schema.key if name != COPY]
         same = " AND ".join(
             f"n.{quote(name)} IS e.{quote(name)}" for name in dict.fromkeys((*parts, self.shape.time))
         )
-        missing = f"e._w < 0 AND NOT EXISTS (SELECT 1 FROM {self.kept} AS n WHERE {same})"
+        here = f"(SELECT count(*) FROM {self.kept} AS n WHERE {same})"
+        missing = f"e._w < 0 AND e._w + {here} < 0"
         end = f"e.{self.time} + {self.shape.gap_us}"
         values = ", ".join(f"e.{name}" for name in self._data_names())
         self.parts.finish.append(
             Step(
-                f"INSERT INTO {self.late} SELECT {values}, e.{self.time}, {end}, {end} - {MILLISECOND_US}, e._w "
+                f"INSERT INTO {self.late} SELECT {values}, e.{self.time}, {end}, {end} - {MILLISECOND_US}, e._w + {here} "
                 f"FROM {self.net} AS e WHERE {missing}",
                 "retractions that are late",
             )
         )
         self.parts.finish.append(
             Step(
-                f"DELETE FROM {self.net} WHERE rowid IN (SELECT e.rowid FROM {self.net} AS e WHERE {missing})",
+                f"UPDATE {self.net} AS e SET _w = -{here} WHERE {missing}",
                 "which change nothing",
             )
         )
@@ -159,19 +164,29 @@ class _Sessions:
 
     def _again(self) -> None:
         """The touched rows and the changes, in sessions."""
-        listed = [*self._data_names(), "window_start", "window_end", "window_time", "_kept"]
+        listed = [*self._data_names(), quote(COPY), "window_start", "window_end", "window_time", "_kept"]
         self.made = self.parts.temporary("w:" + self.node.name, listed, "rows with their new sessions")
         kept = ", ".join(f"n.{name}" for name in self._data_names())
-        rows = (
-            f"(SELECT {self.names}, max(_kept) AS _kept FROM (SELECT {kept}, 1 AS _w, 1 AS _kept FROM {self.within} "
-            f"UNION ALL SELECT {self.names}, _w, 0 FROM {self.net}) GROUP BY {self.names} HAVING sum(_w) > 0)"
+        rows = self._one_by_one(
+            f"SELECT {self.names}, max(_kept) AS _kept, sum(_w) AS _n FROM (SELECT {kept}, 1 AS _w, 1 AS _kept FROM {self.within} "
+            f"UNION ALL SELECT {self.names}, _w, 0 FROM {self.net}) GROUP BY {self.names} HAVING sum(_w) > 0"
         )
         self.parts.finish.append(
             Step(f"INSERT INTO {self.made} {self._in_sessions(rows)}", "the touched sessions anew")
         )
 
+    def _one_by_one(self, counted: str) -> str:
+        """The rows of a query as often as its column ``_n`` says, numbered. With a key there is one of each."""
+        names = f"{self.names}, _kept"
+        if not self.has_copies:
+            return f"(SELECT {names}, 1 AS {quote(COPY)} FROM ({counted}))"
+        return (
+            f"(WITH RECURSIVE e({names}, {quote(COPY)}) AS (SELECT * FROM ({counted}) UNION ALL "
+            f"SELECT {names}, {quote(COPY)} - 1 FROM e WHERE {quote(COPY)} > 1) SELECT * FROM e)"
+        )
+
     def _in_sessions(self, rows: str) -> str:
-        """A query for rows (with ``_kept``) and their sessions. Rows of one time are of one session: the frame is RANGE."""
+        """A query for rows (with ``_kept`` and their number) and their sessions. Rows of one time are of one session: the frame is RANGE."""
         partition = names_of(self.shape.partition)
         over = f"{f'PARTITION BY {partition} ' if partition else ''}ORDER BY {self.time}"
         begins = (
@@ -182,7 +197,7 @@ class _Sessions:
         session = f"PARTITION BY {f'{partition}, ' if partition else ''}_number"
         last = f"max({self.time}) OVER ({session}) + {self.shape.gap_us}"
         return (
-            f"SELECT {self.names}, min({self.time}) OVER ({session}), {last}, {last} - {MILLISECOND_US}, "
+            f"SELECT {self.names}, {quote(COPY)}, min({self.time}) OVER ({session}), {last}, {last} - {MILLISECOND_US}, "
             f"max(_kept) OVER ({session}) FROM {numbered}"
         )
 
@@ -195,7 +210,7 @@ class _Sessions:
             )
         )
         self.parts.finish.append(Step(f"DELETE FROM {self.made} WHERE {late}", "which change nothing"))
-        self.parts.finish.extend(keep_late(self.parts, self.late, self.view, self.shape.columns))
+        self.parts.finish.extend(keep_late(self.parts, self.late, self.view, self.shown))
 
     def _forget(self, closing: Closing) -> None:
         self._index("e:", ("window_end",), "finds sessions that close")
@@ -206,10 +221,17 @@ class _Sessions:
 
     def _backfill(self) -> None:
         values = ", ".join(f"{typed.sql} AS {quote(name)}" for name, typed in self.shape.data)
-        rows = f"(SELECT {values}, 0 AS _kept {join(self.shape.rows, []).source})"
-        made = ", ".join([self.names, "_c1", "_c2", "_c3"])
-        columns = ", ".join([*self._data_names(), "_c1", "_c2", "_c3", "_c4"])
-        inner = f"(WITH made({columns}) AS ({self._in_sessions(rows)}) SELECT {made} FROM made)"
+        source = f"SELECT {values} {join(self.shape.rows, []).source}"
+        if self.has_copies:
+            source = f"SELECT {self.names}, 0 AS _kept, count(*) AS _n FROM ({source}) GROUP BY {self.names}"
+        else:
+            source = f"SELECT {self.names}, 0 AS _kept, 1 AS _n FROM ({source})"
+        columns = ", ".join([*self._data_names(), quote(COPY), "_c1", "_c2", "_c3", "_c4"])
+        copy = f", {quote(COPY)}" if self.has_copies else ""
+        made = f"WITH made({columns}) AS ({self._in_sessions(self._one_by_one(source))})"
         self.parts.backfill.append(
-            Step(f"INSERT INTO {self.kept} SELECT * FROM {inner}", f"all rows of {self.node.name}")
+            Step(
+                f"INSERT INTO {self.kept} SELECT * FROM ({made} SELECT {self.names}, _c1, _c2, _c3{copy} FROM made)",
+                f"all rows of {self.node.name}",
+            )
         )

@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Final
 
 from springline.core.schema import EventTime
-from springline.core.types import TIMESTAMP
+from springline.core.types import BIGINT, TIMESTAMP
 from springline.sql.aggregates import group_output
 from springline.sql.dialect import Text
 from springline.sql.rows import Rows
 from springline.sql.scope import Item, Scope
-from springline.sql.shapes import Aggregate, Closing, Columns, Node, NotIncremental, Sessions, Shape
+from springline.sql.shapes import Aggregate, Closing, Columns, Node, Sessions, Shape
 from springline.sql.typed import Typed, quote
 from springline.sql.windows import (
     WINDOW_COLUMNS,
@@ -28,6 +28,8 @@ from springline.sql.windows import (
     window_name,
 )
 
+COPY: Final = "#copy"
+"""The number of a row among equal ones, where rows have no key; no name that a user can write."""
 LATE_PREFIX: Final = "late."
 LATE_COLUMNS: Final = ("late_id", "late_change", "late_watermark")
 
@@ -138,8 +140,6 @@ def session_shape(
 ) -> Sessions:
     """The shape of SESSION over ``rows``. ``keyed``: the columns of ``item`` that identify a row."""
     key, _ = keyed
-    if key is None:
-        raise NotIncremental("SESSION over rows without a key", "Give its data a key.")
     time = time_column(where, call, item)
     scope = Scope(where, [item])
     for one in call.partition:
@@ -147,6 +147,10 @@ def session_shape(
     data = list(item.columns.items())
     bounds = [("window_start", TIMESTAMP), ("window_end", TIMESTAMP), ("window_time", time.type)]
     columns = data + [(name, Typed(quote(name), kind, False)) for name, kind in bounds]
+    if key is None:
+        # Equal rows are kept one by one, with a number.
+        columns.append((COPY, Typed(quote(COPY), BIGINT, False)))
+        key = (*item.columns, COPY)
     partition = tuple(one.name for one in call.partition)
     kept = Rows(list(rows.occurrences), [*rows.filters, has_time(time)])
     return Sessions(kept, data, columns, partition, call.time.name, call.size_us, key)
@@ -154,7 +158,7 @@ def session_shape(
 
 def session_window(call: WindowCall, columns: Columns, item: Item, node: Node) -> tuple[Window, Item]:
     """The windows that an intermediate of sessions holds, and its columns in a FROM."""
-    made = dict(columns)
+    made = {name: typed for name, typed in columns if name != COPY}
     start, end, time = (made[name] for name in WINDOW_COLUMNS)
     declared = node.schema.event_time
     event_time = declared if declared is not None and declared.column == call.time.name else None

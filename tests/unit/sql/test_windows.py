@@ -200,15 +200,27 @@ def test_window_join_is_live() -> None:
     assert made.rows("pairs") == [(1, 3, 10 * SECOND)]
 
 
-def test_sessions_of_rows_without_a_key_are_computed_again() -> None:
+def test_sessions_of_equal_rows_count_each() -> None:
     made = harness()
     text = GROUPED.format("SESSION(TABLE bag PARTITION BY item, DESCRIPTOR(at), INTERVAL '5' SECOND)")
     program = made.add_view("v", text)
-    assert any("SESSION over rows without a key" in warning for warning in program.warnings)
-    made.tick({"air.bag": [(("a", 0), 2), (("a", 4 * SECOND), 1)]})
-    assert made.rows("v") == [(0, 9 * SECOND, 3)]
-    made.tick({"air.bag": [(("a", 0), -1)]})
-    assert made.rows("v") == [(0, 9 * SECOND, 2)]
+    assert not program.warnings
+    made.add_view(
+        "rows_",
+        "SELECT item, at, window_end FROM TABLE(SESSION(TABLE bag, DESCRIPTOR(at), INTERVAL '5' SECOND))",
+        key=("item", "at"),
+    )
+    made.tick({"air.bag": [(("a", 4 * SECOND), 1)]})
+    assert made.rows("rows_") == [("a", 4 * SECOND, 9 * SECOND)]
+    other = harness()
+    other.add_view("v", text)
+    other.tick({"air.bag": [(("a", 0), 2), (("a", 4 * SECOND), 1)]})
+    assert other.rows("v") == [(0, 9 * SECOND, 3)]
+    other.tick({"air.bag": [(("a", 0), -1)]})
+    assert other.rows("v") == [(0, 9 * SECOND, 2)]
+    other.tick({"air.bag": [(("a", 0), -1), (("a", 1 * SECOND), 3)]})
+    assert other.rows("v") == [(1 * SECOND, 9 * SECOND, 4)]
+    assert other.rows("v") == other.batch("v")
 
 
 def test_groups_over_windows_of_a_kept_join_close() -> None:
