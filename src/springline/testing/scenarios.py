@@ -191,7 +191,7 @@ def _read(cell: str, column: Column) -> Stored:
     if column.type.name == "STRING":
         return cell.strip("'")
     if column.type.is_temporal or column.type.name == "BYTES" or cell in ("NaN", "Infinity", "-Infinity"):
-        return store(cell, column.type)
+        return store(cell.strip("'"), column.type)
     value = parse_value(cell, column.type)
     if value is None:
         raise ValueError(f"{cell!r} is not a {column.type} (column {column.name!r}).")
