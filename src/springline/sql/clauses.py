@@ -68,7 +68,9 @@ def resolve(where: Text, catalog: Catalog, table: exp.Table) -> TableSchema:
             )
     if not isinstance(table.this, exp.Identifier):
         raise where.error(
-            table, f"{where.quote(table)} is not a table.", "Table functions are not yet in this version."
+            table,
+            f"{where.quote(table)} is not a table.",
+            "FROM t CROSS JOIN LATERAL TABLE(f(t.x)) AS u(a), or CROSS JOIN UNNEST(t.tags) AS u(a).",
         )
     written = written_name(table)
     found = catalog.candidates(written)

@@ -35,6 +35,7 @@ from springline.sql.full import full_key
 from springline.sql.guarded import guarded, of_aggregation, of_columns, of_join
 from springline.sql.intermediates import Intermediates, inlined, with_anchor
 from springline.sql.keys import row_key
+from springline.sql.lateral import beside, is_lateral, unpacked
 from springline.sql.layout import laid_out
 from springline.sql.over import contains_window
 from springline.sql.over_plan import absorbed, limited, over, push_filters, warn
@@ -305,6 +306,11 @@ class Planner(Intermediates):
 
     def _add(self, rows: Rows, scope: Scope, node: Tree, tables: CommonTables, join: exp.Join | None) -> None:
         """Adds one table of FROM, or what a derived table is made of."""
+        if join is not None and is_lateral(node):
+            made = unpacked(self.checker(scope), join, self.alias())
+            scope.add(node, made.item)
+            beside(rows, made)
+            return
         kind = "inner" if join is None else join_kind(self.where, join)
         asked = versions(self.where, self.catalog, tables, node, None if join is None else kind)
         if asked is None:
@@ -343,7 +349,7 @@ class Planner(Intermediates):
             raise self.where.error(
                 node,
                 f"{self.where.quote(node)} cannot stand in FROM.",
-                "Table functions are not yet in this version.",
+                "FROM t CROSS JOIN LATERAL TABLE(f(t.x)) AS u(a), or CROSS JOIN UNNEST(t.tags) AS u(a).",
             )
         if (common := tables.find(node)) is not None:
             cte, seen = common

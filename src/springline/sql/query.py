@@ -35,6 +35,7 @@ from springline.sql.clauses import (
 )
 from springline.sql.dialect import Text, Tree, parse_query
 from springline.sql.guarded import Recorded, guarded, of_aggregation, of_columns, of_join, of_sum
+from springline.sql.lateral import is_lateral, unpacked
 from springline.sql.over import resolved, ties, used_columns
 from springline.sql.parameters import parameter_type
 from springline.sql.program import QueryProgram
@@ -280,6 +281,12 @@ class Translator:
         parts = ["FROM " + sql]
         obeyed: list[Typed] = []
         for join in joins(node):
+            if is_lateral(join.this):
+                made = unpacked(self._checker(scope, tables), join, self._alias())
+                scope.add(join.this, made.item)
+                parts.append(f"JOIN {made.source} ON 1")
+                obeyed += [] if self._ad_hoc else made.guards
+                continue
             kind = join_kind(self.where, join)
             asked = versions(self.where, self.catalog, tables, join.this, kind, ad_hoc=self._ad_hoc)
             read = asked.rows if asked else join.this
@@ -312,7 +319,7 @@ class Translator:
             raise self.where.error(
                 node,
                 f"{self.where.quote(node)} cannot stand in FROM.",
-                "Table functions are not yet in this version.",
+                "FROM t CROSS JOIN LATERAL TABLE(f(t.x)) AS u(a), or CROSS JOIN UNNEST(t.tags) AS u(a).",
             )
         if (common := tables.find(node)) is not None:
             cte, seen = common

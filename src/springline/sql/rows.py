@@ -32,6 +32,9 @@ class Occurrence:
     single: bool = False
     """Whether there is never more than one row."""
 
+    beside: frozenset[str] = frozenset()
+    """Of rows that are computed from others (``lateral.py``): the aliases of those."""
+
     @property
     def relation(self) -> str:
         return self.schema.name
@@ -212,7 +215,8 @@ def join_order(
     if not order and waiting:
         order.append(waiting.pop(0))
     while waiting:
-        found = [(alias, lookup_columns(alias, set(order), conditions)) for alias in waiting]
+        possible = [alias for alias in waiting if rows.occurrence(alias).beside <= set(order)]
+        found = [(alias, lookup_columns(alias, set(order), conditions)) for alias in possible]
         found.sort(key=lambda one: (not one[1], not _covers_key(rows.occurrence(one[0]), one[1])))
         alias, columns = found[0]
         waiting.remove(alias)
