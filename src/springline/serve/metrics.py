@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from springline.runtime.base import Status
+from springline.runtime.base import RelationStatus, Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -123,49 +123,39 @@ def status_lines(status: Status) -> list[str]:
         *_family("springline_dead_letters", "gauge", "Dead letters.", [("", {}, status.dead_letters)]),
         *_family("springline_errors", "gauge", "Errors shown in the status.", [("", {}, len(status.errors))]),
     ]
-    labels = [{"relation": relation.name, "kind": relation.kind} for relation in status.relations]
-    rows = [
-        ("", label, float(relation.rows)) for label, relation in zip(labels, status.relations, strict=True)
+    return [*lines, *_relation_lines(status), *_source_lines(status), *_knowledge_lines(status)]
+
+
+def _relation_lines(status: Status) -> list[str]:
+    def family(name: str, help_text: str, value: Callable[[RelationStatus], float | None]) -> list[str]:
+        found = [({"relation": one.name, "kind": one.kind}, value(one)) for one in status.relations]
+        return _family(
+            name, "gauge", help_text, [("", labels, float(one)) for labels, one in found if one is not None]
+        )
+
+    return [
+        *family(
+            "springline_view_rows_left_out",
+            "Rows of a view on which an expression fails.",
+            lambda one: one.left_out if one.kind == "view" else None,
+        ),
+        *family("springline_relation_rows", "Rows of a table or view.", lambda one: one.rows),
+        *family(
+            "springline_relation_state_bytes",
+            "What a relation takes in the state, indexes and upkeep included.",
+            lambda one: one.state_bytes,
+        ),
+        *family(
+            "springline_view_building",
+            "1 while a view's next version is being built.",
+            lambda one: one.building is not None if one.kind == "view" else None,
+        ),
+        *family(
+            "springline_relation_live",
+            "1 while a relation is live, 0 while it loads, is built or is stopped.",
+            lambda one: one.state == "live",
+        ),
     ]
-    live = [
-        ("", label, float(relation.state == "live"))
-        for label, relation in zip(labels, status.relations, strict=True)
-    ]
-    letters = [
-        ("", label, float(relation.left_out))
-        for label, relation in zip(labels, status.relations, strict=True)
-        if relation.kind == "view"
-    ]
-    lines += _family(
-        "springline_view_rows_left_out", "gauge", "Rows of a view on which an expression fails.", letters
-    )
-    lines += _family("springline_relation_rows", "gauge", "Rows of a table or view.", rows)
-    sizes = [
-        ("", label, float(relation.state_bytes))
-        for label, relation in zip(labels, status.relations, strict=True)
-        if relation.state_bytes is not None
-    ]
-    lines += _family(
-        "springline_relation_state_bytes",
-        "gauge",
-        "What a relation takes in the state, indexes and upkeep included.",
-        sizes,
-    )
-    building = [
-        ("", label, float(relation.building is not None))
-        for label, relation in zip(labels, status.relations, strict=True)
-        if relation.kind == "view"
-    ]
-    lines += _family(
-        "springline_view_building", "gauge", "1 while a view's next version is being built.", building
-    )
-    lines += _family(
-        "springline_relation_live",
-        "gauge",
-        "1 while a relation is live, 0 while it loads or is stopped.",
-        live,
-    )
-    return [*lines, *_source_lines(status), *_knowledge_lines(status)]
 
 
 def _source_lines(status: Status) -> list[str]:
