@@ -48,11 +48,13 @@ def _explain_declared(app: App, folder: DataFolder, view: str) -> str:
     """The view compiled against the tables of the state, and the views declared before it."""
     from springline.language import language
     from springline.runtime.embedded.state import read_relations
+    from springline.runtime.embedded.watermarks import with_event_times
 
     with open_state(folder) as connection:
         relations = read_relations(connection)
     compiler = language(app.functions)
-    schemas = {name: one.schema for name, one in relations.items() if one.kind == "table"}
+    tables = {name: one.schema for name, one in relations.items() if one.kind == "table"}
+    schemas = with_event_times(tables, app.event_times)
     for definition in app.views:
         program = compiler.compile_view(definition, schemas)
         if definition.name == view:

@@ -188,7 +188,7 @@ class SearchAnswer(BaseModel):
 
 class RelationSummary(BaseModel):
     name: str
-    kind: Literal["table", "view"]
+    kind: Literal["table", "view", "late"]
     state: Literal["loading", "live", "building", "stopped"]
     rows: int
     tick: int = Field(description="The tick that last changed it.")

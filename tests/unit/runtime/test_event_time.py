@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from springline.app import App
 from springline.core.change import load_entry
 from springline.core.schema import Column, EventTime, TableSchema
 from springline.core.types import BIGINT, STRING, TIMESTAMP
@@ -100,6 +101,7 @@ def test_windows_close_and_late_rows_can_be_read(tmp_path: Path) -> None:
         assert late(made) == [(-1, 1), (1, 5)]
         status = {one.name: one for one in made.status().relations}
         assert (status["late.counts"].kind, status["late.counts"].rows) == ("late", 2)
+        assert "close when the watermark passes their end" in made.explain("counts")
 
 
 def test_watermarks_and_open_windows_outlive_a_restart(tmp_path: Path) -> None:
@@ -190,3 +192,18 @@ def test_a_declaration_that_does_not_fit_is_refused(tmp_path: Path, column: str,
         running(tmp_path, source, event_times={"web.clicks": EventTime(column)}),
     ):
         pass
+
+
+def test_the_application_declares_event_time() -> None:
+    app = App("web")
+    app.event_time("web.clicks", "at", delay_s=2.5, lateness_s=1, idle_after_s=60)
+    app.view("counts", COUNTS.text, windows="live")
+    definition = app.definition()
+    assert definition.event_times == {
+        "web.clicks": EventTime("at", delay_us=2_500_000, lateness_us=SECOND, idle_after_us=60 * SECOND)
+    }
+    assert [view.windows for view in definition.views] == ["live"]
+    with pytest.raises(ConfigurationError, match="Two event times"):
+        app.event_time("web.clicks", "seen")
+    with pytest.raises(ConfigurationError, match="negative duration"):
+        app.event_time("web.visits", "at", delay_s=-1)

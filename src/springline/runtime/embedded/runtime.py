@@ -42,6 +42,7 @@ from springline.runtime.embedded.staging import drop_staged
 from springline.runtime.embedded.state import STATE_FORMAT, check_resume, read_relations, read_resume
 from springline.runtime.embedded.status import StatusReader
 from springline.runtime.embedded.subscriptions import Subscriptions
+from springline.runtime.embedded.watermarks import with_event_times
 from springline.runtime.embedded.work import Worker
 from springline.sources.base import Source
 from springline.storage import DataFolder, Memory, immediate, open_file, reported
@@ -353,6 +354,7 @@ class EmbeddedRuntime:
         for definition in self.definition.views:
             if definition.name == view:
                 others = {name: schema for name, schema in self.schemas().items() if name != view}
+                others = with_event_times(others, self.definition.event_times)
                 return self._language.explain(self._language.compile_view(definition, others))
         known = ", ".join(one.name for one in self.definition.views) or "none"
         raise NotFound(f"There is no view {view!r}.", hint=f"Known: {known}.")

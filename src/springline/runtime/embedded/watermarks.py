@@ -49,11 +49,7 @@ class Watermarks:
 
     def timed(self, schemas: Mapping[str, TableSchema]) -> dict[str, TableSchema]:
         """The schemas with the event times that are declared, where the declarations (still) fit."""
-        made = dict(schemas)
-        for name, event_time in self._declared.items():
-            if name in made and _fits(made[name], event_time):
-                made[name] = replace(made[name], event_time=event_time)
-        return made
+        return with_event_times(schemas, self._declared)
 
     def declare(self, event_times: Mapping[str, EventTime], schemas: Mapping[str, TableSchema]) -> None:
         """Which tables have event time. The watermark of one that had none begins at what its rows show. Raises ConfigurationError
@@ -138,6 +134,17 @@ class Watermarks:
         self._stirred.clear()
         if self._declared:
             self._connection.execute("UPDATE _watermarks SET before = now WHERE before <> now")
+
+
+def with_event_times(
+    schemas: Mapping[str, TableSchema], event_times: Mapping[str, EventTime]
+) -> dict[str, TableSchema]:
+    """The schemas with declared event times, where the declarations (still) fit."""
+    made = dict(schemas)
+    for name, event_time in event_times.items():
+        if name in made and _fits(made[name], event_time):
+            made[name] = replace(made[name], event_time=event_time)
+    return made
 
 
 def _fits(schema: TableSchema, event_time: EventTime) -> bool:
