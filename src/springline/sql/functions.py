@@ -395,9 +395,12 @@ def register_functions(
             return None
         return _fitting(average((high << 32) + low, count, shift), type_, reason, errors)
 
-    scalar = connection.create_scalar_function
-    scalar("sl_error", error, 1)
-    scalar("sl_not_unique", not_unique, 2)
+    def scalar(name: str, function: Callable[..., Any], count: int, *, deterministic: bool = False) -> None:
+        whole = confined(name, function, errors.report)
+        connection.create_scalar_function(name, whole, count, deterministic=deterministic)
+
+    connection.create_scalar_function("sl_error", error, 1)
+    connection.create_scalar_function("sl_not_unique", not_unique, 2)
     scalar("sl_parse", parse, 3, deterministic=True)
     for name, function in FAILURE_FUNCTIONS.items():
         scalar(name, function, -1, deterministic=True)
@@ -405,9 +408,9 @@ def register_functions(
     scalar("sl_wide_arithmetic", wide_arithmetic, -1)
     scalar("sl_average", average_exact, 6)
     for name, function in {**_PURE, **TEXT_FUNCTIONS}.items():
-        scalar(name, _strict(confined(name, function, errors.report)), -1, deterministic=True)
+        scalar(name, _strict(function), -1, deterministic=True)
     for name, function in {**ARRAY_FUNCTIONS_WITH_NULLS, **JSON_FUNCTIONS_WITH_NULLS}.items():
-        scalar(name, confined(name, function, errors.report), -1, deterministic=True)
+        scalar(name, function, -1, deterministic=True)
     scalar("sl_succeeds", succeeds, -1, deterministic=True)
     _register_aggregates(connection, errors)
     register_ordered_aggregates(connection, errors.report)

@@ -245,7 +245,7 @@ def _round(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
         return replace(made, unchecked=f"{kind} overflow in {where.quote(node)}")
     kept = max(digits.value, 0)
     target = decimal(min(18, (kind.precision or 0) - scale + 1 + kept), kept)
-    return derived(rounded, target, arguments, nullable=True)
+    return derived(rounded, target, [not_nan(operand)], nullable=True)
 
 
 def _floor(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
