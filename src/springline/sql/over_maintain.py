@@ -5,7 +5,7 @@ from __future__ import annotations
 from springline.sql.maintain import Parts, bag_table, delta_table, keep_rows, named, net, replace_touched
 from springline.sql.program import OperatorLevel, Step
 from springline.sql.rewrite import with_aliases
-from springline.sql.rows import delta, index_for, names_of, table
+from springline.sql.rows import Index, delta, index_for, names_of, table
 from springline.sql.shapes import First, Node, Over
 from springline.sql.typed import quote
 
@@ -101,11 +101,13 @@ def _first_rows(shape: Over, first: First, conditions: list[str]) -> str:
 
 def _index(parts: Parts, shape: Over) -> None:
     [occurrence] = shape.rows.occurrences
-    columns = [one.column[1] for one in shape.partition if one.column is not None]
-    if shape.first is not None:
-        columns += [name for name in shape.first.columns if name not in columns]
-    if columns:
-        parts.indexes.extend(index_for(occurrence.schema, columns))
+    equal = [one.column[1] for one in shape.partition if one.column is not None]
+    if equal and not index_for(occurrence.schema, equal):
+        return  # The relation's key finds the partition.
+    ordered = [] if shape.first is None else [name for name in shape.first.columns if name not in equal]
+    columns = (*equal, *ordered)
+    if columns and columns != occurrence.schema.key[: len(columns)]:
+        parts.indexes.append(Index(occurrence.schema.name, columns))
 
 
 def _levels(parts: Parts, shape: Over) -> None:
