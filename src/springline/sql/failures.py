@@ -10,11 +10,14 @@ from typing import Any, Final
 from springline.core.types import Stored, parse_type, render
 from springline.sql.text_functions import parse_value
 
+REMEMBERED: Final = 16_384
+"""Values that were parsed last: as many as a tick has, so that its statements parse each once."""
+
 LONGEST_VALUE: Final = 1_000
 """Characters of one value that a dead letter shows."""
 
 
-@functools.lru_cache(maxsize=1_024, typed=True)
+@functools.lru_cache(maxsize=REMEMBERED, typed=True)
 def parsed(value: Stored, type_: str) -> Stored:
     """A text or double read as another type; None where it cannot be. Remembered, since a guard asks before the value is used."""
     return parse_value(value, _type(type_))
