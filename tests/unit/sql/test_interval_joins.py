@@ -5,10 +5,15 @@ from __future__ import annotations
 import pytest
 
 from springline.core.schema import Column, TableSchema
-from springline.core.types import INT, TIMESTAMP
-from springline.sql.dialect import Flink, parse_query
+from springline.core.types import DATE, INT, TIMESTAMP
+from springline.sql.dialect import Flink, Tree, parse_query
 from springline.sql.interval_joins import range_conjuncts
+from springline.sql.typed import Typed
 from springline.testing.sql_harness import SqlHarness
+
+
+def of_kind(column: Tree) -> Typed:
+    return Typed(column.name, {"day": DATE, "n": INT}.get(column.name, TIMESTAMP))
 
 
 @pytest.mark.parametrize(
@@ -30,6 +35,8 @@ from springline.testing.sql_harness import SqlHarness
                 "b.t < a.t - INTERVAL '1' HOURS - INTERVAL '2' HOUR",
             ],
         ),
+        # A DATE moves by whole days, so that nothing follows for it.
+        ("a.day >= b.t - INTERVAL '5' HOUR", ["a.day >= b.t - INTERVAL '5' HOUR"]),
         # Months have no fixed length: adding one and taking it away again is not the same day.
         ("a.t >= b.t - INTERVAL '1' MONTH", ["a.t >= b.t - INTERVAL '1' MONTH"]),
         (
@@ -41,7 +48,7 @@ from springline.testing.sql_harness import SqlHarness
 )
 def test_what_follows_from_a_condition(condition: str, conjuncts: list[str]) -> None:
     query, _ = parse_query(f"SELECT 1 FROM a, b WHERE {condition}")
-    found = range_conjuncts(query.args["where"].this)
+    found = range_conjuncts(query.args["where"].this, of_kind)
     assert [one.sql(dialect=Flink) for one in found] == conjuncts
 
 
