@@ -164,7 +164,9 @@ class Slots(Grouping):
             text = f"(SELECT {collected.function}(m.v, m.n{details}) {source})"
         if collected.empty is not None:
             text = f"ifnull({text}, {collected.empty})"
-        return Typed(text, collected.type, collected.empty is None)
+        some = f"EXISTS (SELECT 1 {source} AND typeof(m.v) = 'integer')"
+        guards = of_sum(call, collected.type, f"(NOT {some} OR {text} IS NOT NULL)")
+        return Typed(text, collected.type, collected.empty is None, guards=guards)
 
     def _packed(self, name: str, function: str, argument: int) -> str:
         return self._add(

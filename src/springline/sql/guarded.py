@@ -116,7 +116,7 @@ def of_sum(call: AggregateCall, kind: SqlType, holds: str) -> tuple[Guard, ...]:
     """The failure of SUM or AVG of exact numbers: a result beyond its type. ``holds`` is where it has not. None where no group can be
     that large: 2**31 rows are."""
     argument = None if call.argument is None else call.argument.type
-    if argument is None or call.name not in ("SUM", "AVG") or call.collected is not None:
+    if argument is None or call.name not in ("SUM", "AVG"):
         return ()
     if argument.is_integer:
         may_fail = call.name == "SUM" and argument.name == "BIGINT"
