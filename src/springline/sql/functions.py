@@ -43,6 +43,7 @@ from springline.sql.exact import (
 from springline.sql.failures import FAILURE_FUNCTIONS, confined, parsed
 from springline.sql.json_functions import JSON_FUNCTIONS_WITH_NULLS
 from springline.sql.over_functions import register_over_functions
+from springline.sql.string_functions import elt
 from springline.sql.text_functions import TEXT_FUNCTIONS
 from springline.sql.user_functions import Functions, register_user_functions
 
@@ -409,6 +410,7 @@ def register_functions(
     scalar("sl_average", average_exact, 6)
     for name, function in {**_PURE, **TEXT_FUNCTIONS}.items():
         scalar(name, _strict(function), -1, deterministic=True)
+    scalar("sl_elt", elt, -1, deterministic=True)
     for name, function in {**ARRAY_FUNCTIONS_WITH_NULLS, **JSON_FUNCTIONS_WITH_NULLS}.items():
         scalar(name, function, -1, deterministic=True)
     scalar("sl_succeeds", succeeds, -1, deterministic=True)

@@ -254,8 +254,9 @@ def _map_value(text: str, pairs: str, marks: str, key: str) -> str | None:
     return made.get(key)
 
 
-def _elt(index: int, *texts: Stored) -> Stored:
-    return texts[index - 1] if 1 <= index <= len(texts) else None
+def elt(index: int | None, *texts: Stored) -> Stored:
+    """The text with this number, whatever the others are."""
+    return texts[index - 1] if index is not None and 1 <= index <= len(texts) else None
 
 
 STRING_FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -287,5 +288,4 @@ STRING_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sl_inet_aton": _inet_aton,
     "sl_inet_ntoa": _inet_ntoa,
     "sl_map_value": _map_value,
-    "sl_elt": _elt,
 }
