@@ -17,6 +17,7 @@ from springline.sql.dialect import Tree
 from springline.sql.query import Translator
 from springline.sql.scope import Scope
 from springline.sql.shapes import Columns, NotIncremental
+from springline.sql.trees import derived_table, has_subquery, named, split
 
 if TYPE_CHECKING:
     from springline.sql.plan import Planner
@@ -141,27 +142,3 @@ class Correlation:
             raise NotIncremental(self._where.quote(query), "Select one column, with a name.")
         name = "_value" if isinstance(query, exp.Select) else names[0]
         return exp.select(named(exp.column(name), "_value")).from_(derived_table(query))
-
-
-def has_subquery(node: Tree) -> bool:
-    return node.find(exp.Query) is not None
-
-
-def split(condition: Tree) -> list[Tree]:
-    """The conjuncts of a condition."""
-    node = condition.unnest()
-    if isinstance(node, exp.And):
-        return [*split(node.left), *split(node.right)]
-    return [node]
-
-
-def named(node: Tree, name: str) -> exp.Alias:
-    made = node.copy()
-    made.parent = None
-    return exp.Alias(this=made, alias=exp.to_identifier(name))
-
-
-def derived_table(query: Tree) -> exp.Subquery:
-    made = query.copy()
-    made.parent = None
-    return exp.Subquery(this=made, alias=exp.TableAlias(this=exp.to_identifier("_query")))

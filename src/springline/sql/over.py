@@ -35,6 +35,9 @@ from springline.sql.typed import (
 if TYPE_CHECKING:
     from springline.sql.check import Checker
 
+GROUPS: Final = "_groups"
+"""What the derived table of a query's own groups goes by (``groups_below.py``)."""
+
 TIES: Final = "\x00ties\x00"
 
 _RANKS: Final = {
@@ -299,6 +302,16 @@ def _exact_sum(call: AggregateCall, argument: Typed, kind: SqlType, value: str, 
 def ties(columns: Sequence[Typed]) -> str:
     """The rest of an ORDER BY, by which rows that tie are told apart."""
     return "".join(f", {one.sql}" for one in columns)
+
+
+def tie_columns(scope: Scope) -> list[Typed]:
+    """The columns by which rows that tie are told apart: of groups those of GROUP BY, else those that were asked for."""
+    for item in scope.items:
+        if item.name == GROUPS:
+            names = [name for name in item.columns if name.startswith("_g")]
+            scope.used.update((item.name, name) for name in names)
+            return [item.columns[name] for name in names]
+    return used_columns(scope)
 
 
 def used_columns(scope: Scope) -> list[Typed]:

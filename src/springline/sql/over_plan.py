@@ -15,13 +15,13 @@ from sqlglot import exp
 
 from springline.core.types import BIGINT, BOOLEAN, STRING
 from springline.sql.clauses import CommonTables
-from springline.sql.correlation import named, split
 from springline.sql.dialect import Tree
 from springline.sql.keys import row_key
-from springline.sql.over import WindowUse, resolved, ties, used_columns
+from springline.sql.over import WindowUse, resolved, tie_columns, ties, used_columns
 from springline.sql.rows import Rows
 from springline.sql.scope import Scope, relation_columns
 from springline.sql.shapes import Columns, First, NotIncremental, Over, Project, Shape
+from springline.sql.trees import named, split
 from springline.sql.typed import Typed, is_wide, quote
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _columns(planner: Planner, node: exp.Select, scope: Scope) -> tuple[Columns,
     scope.used.clear()
     checker = planner.checker(scope)
     columns = planner.columns(checker, node)
-    return resolved(columns, ties(used_columns(scope))), checker.windows
+    return resolved(columns, ties(tie_columns(scope))), checker.windows
 
 
 def _is_plain(typed: Typed) -> bool:
@@ -123,7 +123,7 @@ def _first(windows: Sequence[WindowUse], columns: Columns, scope: Scope) -> Firs
     name = next((name for name, typed in columns if typed.raw.startswith("row_number() OVER (")), None)
     if name is None:
         return None
-    order = ", ".join(use.order) + ties(used_columns(scope))
+    order = ", ".join(use.order) + ties(tie_columns(scope))
     return First(name, order, _plain([column for column, _ in use.ordered_columns]))
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
+from springline.errors import SqlError
 from springline.sql import outer_joins
 from springline.sql.aggregate_calls import VARIANCES
 from springline.sql.aggregates import Slots, group_output
@@ -32,6 +33,7 @@ from springline.sql.clauses import (
 )
 from springline.sql.dialect import Tree
 from springline.sql.full import full_key
+from springline.sql.groups_below import needs_groups_below, over_groups
 from springline.sql.guarded import guarded, of_aggregation, of_columns, of_join
 from springline.sql.intermediates import Intermediates, inlined, with_anchor
 from springline.sql.keys import row_key
@@ -172,6 +174,8 @@ class Planner(Intermediates):
 
     def _select(self, node: exp.Select, tables: CommonTables) -> Shape:
         refuse_clauses(self.where, node)
+        if needs_groups_below(node):
+            return self._over_groups(node, tables)
         scope = Scope(self.where)
         rows = self.from_clause(node, scope, tables)
         has_left = rows.has_left
@@ -185,13 +189,7 @@ class Planner(Intermediates):
             or node.args.get("having") is not None
             or any(map(contains_aggregate, node.expressions))
         )
-        if grouped and node.args.get("distinct"):
-            raise NotIncremental(
-                "DISTINCT with GROUP BY", "Groups that are selected whole are distinct already."
-            )
         windowed = any(map(contains_window, node.expressions))
-        if grouped and windowed:
-            raise NotIncremental("OVER in a query with GROUP BY", "Group in a derived table.")
         if not grouped:
             node = subqueries.select(node)
         if windowed:
@@ -211,6 +209,12 @@ class Planner(Intermediates):
         shape = self._aggregate(node, branches, self.checker(scope), grouped=grouped)
         self.failures.note(joined, of_aggregation(shape.slots.groups, shape.slots.calls))
         return shape
+
+    def _over_groups(self, node: exp.Select, tables: CommonTables) -> Shape:
+        try:
+            return self._select(over_groups(node), tables)
+        except SqlError as error:
+            raise NotIncremental(self.where.quote(node), "Group in a derived table.") from error
 
     def _rows(self, rows: Rows, columns: Columns, *, of_user: bool) -> Shape:
         """Rows as they are: joins, filters and expressions. LEFT JOINs of the text are joined again where they are touched; those

@@ -6,6 +6,7 @@ made, so it shares the analysis of scalar expressions with them and nothing else
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from springline.core.types import (
     STRING,
     SqlType,
 )
+from springline.errors import SqlError
 from springline.sql.aggregate_calls import VARIANCES, AggregateCall
 from springline.sql.aggregate_types import aggregate_type, average_shift
 from springline.sql.catalog import Catalog
@@ -34,9 +36,10 @@ from springline.sql.clauses import (
     written_name,
 )
 from springline.sql.dialect import Text, Tree, parse_query
+from springline.sql.groups_below import needs_groups_below, over_groups
 from springline.sql.guarded import Recorded, guarded, of_aggregation, of_columns, of_join, of_sum
 from springline.sql.lateral import is_lateral, unpacked
-from springline.sql.over import resolved, ties, used_columns
+from springline.sql.over import contains_window, resolved, tie_columns, ties
 from springline.sql.parameters import parameter_type
 from springline.sql.program import QueryProgram
 from springline.sql.scope import Item, Scope, relation_columns, relation_qualifiers
@@ -170,6 +173,10 @@ class Translator:
 
     def _select(self, node: exp.Select, outer: Scope | None, tables: CommonTables) -> tuple[str, Columns]:
         refuse_clauses(self.where, node)
+        if any(map(contains_window, node.expressions)) and needs_groups_below(node):
+            # An error is told in the words of the query as it was written.
+            with contextlib.suppress(SqlError):
+                return self._select(over_groups(node), outer, tables)
         ad_hoc = self._ad_hoc or outer is not None
         scope = Scope(self.where, outer=outer)
         source, conditions = self._from(node, scope, tables)
@@ -196,7 +203,7 @@ class Translator:
             guards, columns = of_columns(columns)
             of_groups += guards if grouped else []
             conditions += of_aggregation(texts, grouping.calls) if grouped else guards
-        columns = resolved(columns, ties(texts if grouped else used_columns(scope)))
+        columns = resolved(columns, ties(texts if grouped else tie_columns(scope)))
         parts = [f"SELECT {'DISTINCT ' if node.args.get('distinct') else ''}{_listed(columns)}", source]
         if conditions:
             parts.append("WHERE " + " AND ".join(one.sql for one in conditions))

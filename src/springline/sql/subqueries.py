@@ -20,13 +20,14 @@ from springline.sql import operators
 from springline.sql.check import Checker, has_one_row
 from springline.sql.check_calls import AGGREGATES, contains_aggregate
 from springline.sql.clauses import CommonTables
-from springline.sql.correlation import REWRITTEN, Correlated, Correlation, derived_table, has_subquery, named
+from springline.sql.correlation import REWRITTEN, Correlated, Correlation
 from springline.sql.dialect import Tree
 from springline.sql.guarded import guarded
 from springline.sql.interval_joins import range_conjuncts
 from springline.sql.rows import Occurrence, Rows
 from springline.sql.scope import Item, Scope
 from springline.sql.shapes import Columns, NotIncremental, Project, Shape
+from springline.sql.trees import derived_table, has_subquery, named
 from springline.sql.typed import Typed, is_wide, report
 
 if TYPE_CHECKING:

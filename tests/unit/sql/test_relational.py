@@ -322,8 +322,8 @@ QUERIES = [
     ),
     (
         "SELECT s, tag FROM (SELECT s, tag, COUNT(*) AS n, ROW_NUMBER() OVER (PARTITION BY s ORDER BY COUNT(*) DESC) AS rn FROM a CROSS JOIN UNNEST(tags) AS t(tag) GROUP BY s, tag) AS u WHERE rn = 1",
-        "full",
-        "=s",
+        "group",
+        "s",
     ),
     (
         "SELECT u.s, u.tag FROM (SELECT s, tag, ROW_NUMBER() OVER (PARTITION BY s ORDER BY n DESC) AS rn FROM (SELECT s, tag, COUNT(*) AS n FROM a CROSS JOIN UNNEST(tags) AS t(tag) GROUP BY s, tag) AS g) AS u WHERE rn = 1",
@@ -335,6 +335,33 @@ QUERIES = [
         "delta",
         "tag",
     ),
+    # over groups
+    (
+        "SELECT k, COUNT(*) AS n, RANK() OVER (PARTITION BY MAX(x) ORDER BY COUNT(*) DESC) AS r FROM a GROUP BY k",
+        "group",
+        "k",
+    ),
+    (
+        "SELECT a.s, a.k, SUM(x) AS x, SUM(SUM(x)) OVER (PARTITION BY s) AS total, ROW_NUMBER() OVER (PARTITION BY s ORDER BY COUNT(*)) AS n FROM a GROUP BY a.s, a.k",
+        "group",
+        "s,k",
+    ),
+    (
+        "SELECT k, SUM(x) AS s FROM a GROUP BY k HAVING SUM(x) > (SELECT AVG(CAST(y AS DOUBLE)) FROM b)",
+        "delta",
+        "k",
+    ),
+    (
+        "SELECT k + 1 AS k, COUNT(*) AS n FROM a GROUP BY k + 1 HAVING EXISTS (SELECT 1 FROM b WHERE b.k > 1) AND COUNT(*) > 1",
+        "delta",
+        "k",
+    ),
+    (
+        "SELECT a.k, COUNT(*) AS n, (SELECT MAX(y) FROM b WHERE b.k = a.k) AS m FROM a GROUP BY a.k",
+        "group",
+        "k",
+    ),
+    ("SELECT DISTINCT COUNT(*) AS n, MAX(x) AS m FROM a GROUP BY k", "group", "n,m"),
     # intermediates
     (
         "SELECT t.k, MAX(t.n) AS m FROM (SELECT k, x, COUNT(*) AS n, SUM(id) AS unused FROM a GROUP BY k, x) AS t GROUP BY t.k",
