@@ -58,7 +58,7 @@ def print_status(status: Mapping[str, Any], now_s: float) -> None:
     sizes = f"log {size(status['log_bytes'])} · state {size(status['state_bytes'])} · WAL {size(status['wal_bytes'])}"
     click.echo(f"{sizes} · {number(status['dead_letters'])} dead letters")
     for one in status["relations"]:
-        if one["left_out"]:
+        if one.get("left_out"):
             rows = f"{number(one['left_out'])} row{'' if one['left_out'] == 1 else 's'}"
             text = f"view {one['name']} leaves out {rows}: `springline dead-letters {one['name']}`"
             click.echo(click.style("! ", fg="yellow", bold=True) + plain_text(text))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from springline.cli.client import error_of
+from springline.cli.status import print_status
 from springline.errors import NotFresh, SpringlineError, SqlError
 from springline.serve.auth import Access
 from springline.storage import DataFolder
@@ -75,6 +76,34 @@ def test_status_shows_sources_relations_and_knowledge(springline: CommandLine) -
     ):
         assert re.search(pattern, outcome.out, re.M), pattern
     assert springline("status", "--json").json["state"] == "running"
+
+
+def test_status_says_how_many_rows_a_view_leaves_out(capsys: pytest.CaptureFixture[str]) -> None:
+    relation = {
+        "name": "trips",
+        "kind": "view",
+        "state": "live",
+        "rows": 5,
+        "tick": 9,
+        "error": None,
+        "left_out": 2,
+    }
+    found = {
+        "state": "running", "started_at_us": 0, "tick": 9, "changes_total": 1, "changes_per_second": 0.0,
+        "ticks_per_second": 0.0, "commit_to_visible_ms": {}, "sources": {}, "relations": [relation], "knowledge": [],
+        "log_bytes": 1, "state_bytes": 1, "wal_bytes": 1, "dead_letters": 2, "errors": [],
+    }  # fmt: skip
+    print_status(found, 1.0)
+    assert "! view trips leaves out 2 rows: `springline dead-letters trips`" in capsys.readouterr().out
+
+
+def test_dead_letters(springline: CommandLine) -> None:
+    outcome = springline("dead-letters")
+    assert "view customer_flights, row of airline.flights" in outcome.out
+    assert "CAST(gate AS INT) failed" in outcome.out
+    [letter] = springline("dead-letters", "customer_flights", "--json").json["dead_letters"]
+    assert (letter["tick"], letter["key"]) == (3, '{"flight_id": 1}')
+    assert "no dead letters" in springline("dead-letters", "policies").err
 
 
 def test_status_can_be_watched_and_interrupted(
