@@ -51,6 +51,7 @@ JSON: Final = [
     Form(_S, (_I, _S), "JSON_OBJECT('b' VALUE {0}, 'a': {1})", None, _OTHER),
     Form(_S, (_I,), "JSON_OBJECT(KEY 'a' VALUE {0} ABSENT ON NULL)", None, _OTHER),
     Form(_S, (_I, _S), "JSON_OBJECT('o' VALUE JSON_ARRAY({0}, {1}, TRUE))", None, _OTHER),
+    Form(_S, (_I,), "JSON_OBJECT('o' VALUE JSON(JSON_OBJECT('x' VALUE {0})))", None, _OTHER),
     Form(_S, (_I, _I), "JSON_ARRAY({0}, {1})", None, _OTHER),
     Form(_S, (_I, _I), "JSON_ARRAY({0}, {1} NULL ON NULL)", None, _OTHER),
     Form(_S, (_S,), "JSON_STRING({0})", None, _OTHER),

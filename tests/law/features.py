@@ -43,11 +43,11 @@ PROBES: Final[dict[str, str]] = {
     "scalar subquery": "SELECT id FROM t WHERE n > (SELECT AVG(n) FROM u)",
     "correlated scalar subquery": "SELECT id, (SELECT MAX(u.id) FROM u WHERE u.n = t.n) AS m FROM t",
     "top-N": (
-        "SELECT id, n FROM (SELECT id, n, ROW_NUMBER() OVER (PARTITION BY g ORDER BY n DESC, id) AS rn FROM t) "
+        "SELECT id, n FROM (SELECT id, n, ROW_NUMBER() OVER (PARTITION BY g ORDER BY n DESC, id) AS rn FROM t) AS x "
         "WHERE rn <= 2"
     ),
     "top-N with its number": (
-        "SELECT id, n, rn FROM (SELECT id, n, ROW_NUMBER() OVER (PARTITION BY g ORDER BY n, id) AS rn FROM t) "
+        "SELECT id, n, rn FROM (SELECT id, n, ROW_NUMBER() OVER (PARTITION BY g ORDER BY n, id) AS rn FROM t) AS x "
         "WHERE rn <= 2"
     ),
     "RANK": "SELECT id, RANK() OVER (PARTITION BY g ORDER BY n) AS r FROM t",

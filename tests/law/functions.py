@@ -42,7 +42,9 @@ TEXTS: Final = [
     Form(_S, (_S,), "INITCAP({0})", None, _UNICODE),
     Form(_S, (_S, _S), "({0} || {1})"),
     Form(_S, (_S, _S), "CONCAT({0}, {1})", "({0} || {1})"),
+    Form(_S, (_S, _S, _S), "CONCAT({0}, {1}, {2})", "({0} || {1} || {2})"),
     Form(_S, (("'-'",), _S, _S), "CONCAT_WS({0}, {1}, {2})"),
+    Form(_S, (("'-'",), _S, _S, _S), "CONCAT_WS({0}, {1}, {2}, {3})"),
     Form(_S, (_S, POSITIONS), "SUBSTRING({0}, {1})"),
     Form(_S, (_S, POSITIONS, LENGTHS), "SUBSTRING({0}, {1}, {2})"),
     Form(_S, (_S, POSITIONS), "SUBSTRING({0} FROM {1})", "substring({0}, {1})"),
@@ -286,7 +288,19 @@ TIMES: Final = [
             f"TIMESTAMPDIFF({unit}, {{0}}, {{1}})",
             f"CAST(datesub('{unit}', {{0}}, {{1}}) AS INTEGER)",
         )
-        for unit in ("MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "YEAR")
+        for unit in ("MINUTE", "HOUR", "DAY", "WEEK")
+    ),
+    *(
+        Form(
+            INT,
+            (DATE, DATE),
+            f"TIMESTAMPDIFF({unit}, {{0}}, {{1}})",
+            f"CAST(datesub('{unit}', {{0}}, {{1}}) AS INTEGER)",
+        )
+        for unit in ("MONTH", "YEAR")
+    ),
+    Form(
+        INT, (_T, _T), "TIMESTAMPDIFF(MONTH, {0}, {1})", None, "DuckDB counts months within a day differently"
     ),
     Form(BIGINT, (_T, _T), "TIMESTAMPDIFF(SECOND, {0}, {1})", "datesub('second', {0}, {1})"),
     Form(_T, (_I, _T), "TIMESTAMPADD(MINUTE, {0}, {1})", "({1} + to_minutes({0}))"),
@@ -334,6 +348,7 @@ CONDITIONS: Final = [
     Form(BOOLEAN, (BIGINT, _I), "({0} <> {1})"),
     Form(BOOLEAN, (DATE, _T), "({0} < {1})"),
     Form(BOOLEAN, (_T, ("'2013-02-08 12:00:00'",)), "({0} > {1})"),
+    Form(BOOLEAN, (("'yes'", "'f'"),), "CAST({0} AS BOOLEAN)"),
     Form(BOOLEAN, (_S,), "TRY_CAST({0} AS BOOLEAN)", None, "DuckDB reads other words as BOOLEAN"),
 ]
 
@@ -345,11 +360,13 @@ OF_ANY: Final = [
     ("CASE WHEN {2} THEN {0} END", "="),
     ("CASE {1} WHEN {0} THEN {0} ELSE {1} END", "="),
     ("IF({2}, {0}, {1})", "CASE WHEN {2} THEN {0} ELSE {1} END"),
+    ("COALESCE({0}, {1}, {0})", "="),
 ]
 """Forms that keep any type: {0} and {1} are of it, {2} is a condition."""
 
 OF_ORDERED: Final = [
     ("GREATEST({0}, {1})", "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN greatest({0}, {1}) END"),
+    ("GREATEST({0}, {1}, {0})", "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN greatest({0}, {1}) END"),
     ("LEAST({0}, {1})", "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN least({0}, {1}) END"),
 ]
 

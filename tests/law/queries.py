@@ -76,6 +76,10 @@ class Queries:
         source, items = self.source(depth)
         expressions = self._expressions(items)
         where = self._where(expressions, depth)
+        if len(items) == 1 and chance(self.choices, 6):
+            star = pick(self.choices, ("*", items[0].alias + ".*"))
+            relation = items[0].relation
+            return Query(both("SELECT " + star + "{0}{1}", source, where), relation.columns, relation.key)
         kept = [
             (f"{item.alias}_{name}", item.column(name))
             for item in items
