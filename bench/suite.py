@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections import Counter
@@ -290,5 +291,11 @@ def begin(settings: Settings) -> Suite:
     """Says what is measured where."""
     suite = Suite(settings)
     place = "not pinned" if settings.core is None else f"every system on core {settings.core}"
-    suite.say(f"# Benchmarks of {time.strftime('%Y-%m-%d')}", "", f"{machine()}; {place}.")
+    scale = (
+        ""
+        if settings.scale == 1
+        else f" At {settings.scale:g} of the full size, where fixed costs weigh more."
+    )
+    load = f" Load average before the run: {os.getloadavg()[0]:.1f}."
+    suite.say(f"# Benchmarks of {time.strftime('%Y-%m-%d')}", "", f"{machine()}; {place}.{scale}{load}")
     return suite
