@@ -102,7 +102,7 @@ class Correlation:
                     made.nulls_equal.append(isinstance(part, exp.NullSafeEQ))
                     self._own_sides.append(one)
                     return
-        raise NotIncremental(self._where.quote(part), REWRITTEN)
+        raise NotIncremental(f"A subquery with {self._where.quote(part)}", REWRITTEN)
 
     def _means(self, node: Tree, scope: Scope) -> bool:
         """Whether an expression has a meaning over one query's tables alone."""

@@ -243,7 +243,9 @@ def describe_rows(parts: Parts, rows: Rows) -> None:
     """The levels of a join, its filters and its projection."""
     for occurrence in rows.occurrences[1:]:
         if occurrence.beside:
-            parts.levels.append(OperatorLevel("UNNEST", "delta", "each changed row, for each of its elements"))
+            parts.levels.append(
+                OperatorLevel("UNNEST", "delta", "each changed row, for each of its elements")
+            )
         elif occurrence.single and not occurrence.relation:
             continue
         elif not occurrence.relation:

@@ -88,7 +88,9 @@ def _first_rows(shape: Over, first: First, conditions: list[str]) -> str:
     [occurrence] = shape.rows.occurrences
     key = occurrence.schema.key
     by_key = key and not any(occurrence.schema.column(part).nullable for part in key)
-    mine = [f"{occurrence.alias}.{quote(part)}" for part in key] if by_key else [f'{occurrence.alias}."rowid"']
+    mine = (
+        [f"{occurrence.alias}.{quote(part)}" for part in key] if by_key else [f'{occurrence.alias}."rowid"']
+    )
     names = {occurrence.alias: "f"}
     listed = with_aliases(", ".join(mine), names)
     where = with_aliases(" AND ".join(conditions) or "1", names)

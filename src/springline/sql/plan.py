@@ -1,8 +1,9 @@
 """From a view's text to its plan: nodes, each maintained on its own, the last one being the view.
 
-A query over joined and filtered rows (inner joins only) is one ``Project`` node. GROUP BY and DISTINCT are an ``Aggregate``,
-LEFT JOINs an ``Outer`` node. Derived tables and WITH queries that are joins and filters become part of the query around them;
-others, and LEFT JOINs below an aggregate, are nodes of their own whose rows are kept in the view's state.
+Rows of inner joins are one ``Project`` node, GROUP BY and DISTINCT an ``Aggregate``, LEFT JOINs an ``Outer`` node or, like FULL JOINs and
+subqueries, sums of inner joins (``outer_joins.py``, ``subqueries.py``); functions OVER windows and LIMIT are an ``Over`` node
+(``over_plan.py``). What has no operator is ``Full``. Derived tables and WITH queries that are joins and filters become part of the query
+around them; others are nodes of their own, which keep what is looked up (``layout.py``).
 """
 
 from __future__ import annotations

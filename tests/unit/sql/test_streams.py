@@ -116,6 +116,9 @@ def test_only_what_is_needed_again_is_kept() -> None:
 def test_what_needs_all_rows_of_a_stream_is_refused() -> None:
     harness = SqlHarness([replace(AUCTIONS, kept=False)])
     with pytest.raises(SqlError, match="a stream whose rows are not kept"):
-        harness.add_view("later", "SELECT id FROM n.auctions AS a WHERE EXISTS (SELECT 1 FROM n.auctions AS b WHERE b.id < a.id)")
+        harness.add_view(
+            "later",
+            "SELECT id FROM n.auctions AS a WHERE EXISTS (SELECT 1 FROM n.auctions AS b WHERE b.id < a.id)",
+        )
     with pytest.raises(SqlError, match="is a stream"):
         harness.query("SELECT COUNT(*) AS n FROM n.auctions")
