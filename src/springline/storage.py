@@ -55,7 +55,9 @@ def connect(
     """Opens one connection with our settings. The caller closes it; one thread at a time may use it."""
     memory = memory or Memory()
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    flags |= apsw.SQLITE_OPEN_NOMUTEX  # One thread at a time uses a connection, so it needs no lock of its own.
+    flags |= (
+        apsw.SQLITE_OPEN_NOMUTEX
+    )  # One thread at a time uses a connection, so it needs no lock of its own.
     try:
         connection = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=600)
     except apsw.Error as error:

@@ -46,7 +46,9 @@ class View:
         self.mirror = Mirror(connection, program.schema)
         self._connection = connection
         self._on_input: dict[str, Procedure] = {}
-        self._finish = self._close = self._apply = self._clear = Procedure(connection, self.name, "nothing", ())
+        self._finish = self._close = self._apply = self._clear = Procedure(
+            connection, self.name, "nothing", ()
+        )
 
     def create(self, state: Sequence[Step] | None = None) -> None:
         """Makes the view's table and its state, or these steps of it. Part of the tick that fills them."""
