@@ -50,9 +50,11 @@ class Checker(CallChecker):
         plain = isinstance(node, exp.Literal | exp.Boolean | exp.Null | exp.Alias | exp.Paren)
         plain = plain or over.contains_window(node)
         if self._grouping is not None and not plain and not contains_aggregate(node):
-            found = self._grouping.grouped(self._rows.check(node).sql)
+            row = self._rows.check(node)
+            found = self._grouping.grouped(row.sql)
             if found is not None:
-                return found
+                # CAST(i AS BIGINT) has the text of i, and is not of its type.
+                return replace(found, type=row.type)
         for kind, method in _METHODS.items():
             if isinstance(node, kind):
                 return getattr(self, method)(node)

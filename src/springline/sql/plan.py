@@ -266,6 +266,8 @@ class Planner(Intermediates):
                 columns.append((name, group_output(slots, index)))
             else:
                 found = None if known is None else slots.grouped(known.sql)
+                if known is not None and found is not None:
+                    found = replace(found, type=known.type)
                 columns.append((name, found or checker.check(expression)))
         having = node.args.get("having")
         of_groups = [] if having is None else guarded([checker.boolean(having.this, "HAVING")])
