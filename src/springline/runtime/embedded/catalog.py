@@ -202,8 +202,8 @@ class Relations:
         self._definitions = {}
         for name in set(self.mirrors) - {schema.name for schema in tables}:
             self.drop_table(name)
-        for schema in tables:
-            self.set_schema(schema, tick) if schema.name not in self.mirrors else None
+        for schema in (one for one in tables if one.name not in self.mirrors):
+            self.set_schema(schema, tick)
         self._definitions = {definition.name: definition for definition in definitions}
         mirrored = {name: mirror.schema for name, mirror in self.mirrors.items()}
         self.watermarks.declare(event_times or {}, mirrored)
@@ -252,12 +252,13 @@ class Relations:
 
     def _attached(self, program: ViewProgram) -> View:
         """A view whose state is there."""
-        if (known := self._views.get(program.name)) is not None:
-            known.detach()
         for index in shared_indexes(program.state, self.relations):
             ensure_index(self._connection, index)
-        view = View(self._connection, program)
-        view.attach()
+        view = self._views.get(program.name)
+        if view is None or view.program != program:
+            if view is not None:
+                view.detach()
+            (view := View(self._connection, program)).attach()
         if self.relations[program.name].error is not None:
             self._set_state(program.name, "live")
         return view
@@ -272,11 +273,11 @@ class Relations:
             return None
         if any(one not in self.relations or self.relations[one].state == "stopped" for one in known.inputs):
             return None
-        try:
+        with contextlib.suppress(SqlError):
             program = self._compile(definition, {n: s for n, s in self.schemas().items() if n != name})
-        except SqlError:
-            return None
-        return self._attached(program) if self._is_current(program) else None
+            if self._is_current(program):
+                return self._attached(program)
+        return None
 
     def _drop_all_but(self, views: Sequence[View], compiled: Compiled) -> None:
         """Drops what is no longer declared, unless an old version still reads it; says of what is broken why."""

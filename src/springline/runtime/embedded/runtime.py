@@ -284,7 +284,7 @@ class EmbeddedRuntime:
             max(0.0, (outcome.committed_at_us - at) / 1_000) for at in outcome.source_commit_times_us
         ]
         self._measure.tick(outcome.changes, latencies)
-        for name in self._builder.notice(outcome.results, outcome.duration_ms):
+        for name in self._builder.notice(outcome.results):
             outcome.touched.setdefault(name, 0)
             self._feeds.restart(name)
         if self._publish(outcome) or outcome.results:

@@ -196,9 +196,9 @@ def _split(document: Document) -> list[Passage]:
     return split(document.text, format="text" if document.format == "text" else "markdown", limits=limits)
 
 
-def lower_priority() -> None:
+def lower_priority(niceness: int = WORK_NICENESS) -> None:
     """Embedding must not delay ticks: this thread yields to the others where the system can tell threads apart (Linux)."""
     try:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), WORK_NICENESS)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
     except (AttributeError, OSError):
         return
