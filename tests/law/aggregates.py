@@ -256,7 +256,8 @@ class Aggregates:
 
     def __init__(self, choices: Choices, rows: Expressions) -> None:
         self.choices, self.rows = choices, rows
-        self._usable = [one for one in usable() if not (rows.peer and one.why)]
+        found = [one for one in usable() if not (rows.peer and one.why)]
+        self._usable = [one for one in found if not one.probe] * 3 + found
 
     def any(self) -> Expr:
         one = pick(self.choices, self._usable)

@@ -9,6 +9,7 @@ from typing import Final
 from sqlglot import exp
 
 from springline.sql.dialect import Flink, JsonCall, Tree, parse_query
+from springline.sql.windows_syntax import WindowTable
 from tests.law.cases import Case
 
 COUNTS: Final[Counter[str]] = Counter()
@@ -64,6 +65,8 @@ def _names(node: Tree) -> Iterator[str]:
         yield "derived table" if isinstance(node.parent, exp.From | exp.Join) else "scalar subquery"
     elif isinstance(node, exp.Window):
         yield f"{_function(node.this)} OVER"
+    elif isinstance(node, WindowTable):
+        yield f"{node.name.upper()} window"
     elif not isinstance(node, _NAMELESS):
         yield type(node).__name__
     if isinstance(node, exp.Select):

@@ -114,11 +114,11 @@ def duck_value(value: Stored, type_: SqlType) -> str:
 
 
 LITERALS: Final[dict[SqlType, list[str]]] = {
-    INT: ["1", "2", "0", "-5"],
+    INT: ["1", "2", "0", "(-5)"],
     BIGINT: ["10000000000", "2147483648"],
     PRICE: ["CAST(1.5 AS DECIMAL(8, 2))"],
     RATE: ["CAST(0.25 AS DECIMAL(12, 4))"],
-    DOUBLE: ["0.5e0", "1e1", "-2e0"],
+    DOUBLE: ["0.5e0", "1e1", "(-2e0)"],
     STRING: ["'a'", "''", "'it''s'"],
     BOOLEAN: ["TRUE", "FALSE"],
     DATE: ["DATE '2013-02-08'", "DATE '2012-02-29'"],
@@ -137,6 +137,15 @@ def literal(type_: SqlType, number: int) -> Expr:
 
 
 def null(type_: SqlType) -> Expr:
+    if type_.element is not None:
+        return Expr(
+            pair(
+                "CASE WHEN 1 = 2 THEN ARRAY[{0}] END",
+                "CASE WHEN 1 = 2 THEN [{0}] END",
+                null(type_.element).piece,
+            ),
+            type_,
+        )
     return Expr(pair(f"CAST(NULL AS {flink_type(type_)})", f"CAST(NULL AS {duck_type(type_)})"), type_)
 
 

@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from springline.core.types import BIGINT, INT, STRING, SqlType
+from springline.core.types import BIGINT, INT, STRING, TIMESTAMP, SqlType
 from tests.law.aggregates import Aggregates
 from tests.law.choices import Choices, chance, pick
 from tests.law.expressions import Expressions
 from tests.law.features import taken
 from tests.law.pieces import Expr, Piece, both, listed, pair, same
+from tests.law.windows import WINDOWS, windowed
 
 Columns = list[tuple[str, SqlType]]
 
@@ -64,7 +65,7 @@ class Queries:
         shape = pick(
             self.choices,
             [self.rows, self.groups, self.groups, self.distinct, self.whole, self.set_operation, self.ranked, self.over,
-             self.with_common],
+             self.with_common, self.windows],
         )  # fmt: skip
         made = shape(2)
         return made if made.key is not None else self.distinct_of(made)
@@ -159,18 +160,26 @@ class Queries:
         directions = [pick(self.choices, ("", " DESC", " ASC")) for _ in order]
         window = self._window(item, [pick(self.choices, names)], list(zip(order, directions, strict=True)))
         alias = self._alias()
-        piece = pair(
-            "SELECT {0}{5} FROM (SELECT {1}, ROW_NUMBER() OVER ({2}) AS rn FROM {3}) AS {4} WHERE rn {6}",
-            "SELECT {0}{5} FROM (SELECT {1}, ROW_NUMBER() OVER ({2}) AS rn FROM {3}) AS {4} WHERE rn {6}",
+        number = f"rn{len(names)}"
+        piece = both(
+            "SELECT {0}{5} FROM (SELECT {1}, ROW_NUMBER() OVER ({2}) AS "
+            + number
+            + " FROM {3}) AS {4} WHERE "
+            + number
+            + " {6}",
             same(", ".join(names)),
             listed(column.piece for column in item.columns),
             window,
             both("{0} AS " + item.alias, inner.name),
             same(alias),
-            same(", rn" if (numbered := taken("top-N with its number") and chance(self.choices, 3)) else ""),
+            same(
+                f", {number}"
+                if (numbered := taken("top-N with its number") and chance(self.choices, 3))
+                else ""
+            ),
             same(pick(self.choices, ("<= 2", "= 1", "< 3"))),
         )
-        columns = inner.columns + ((("rn", BIGINT),) if numbered else ())
+        columns = inner.columns + (((number, BIGINT),) if numbered else ())
         return Query(piece, columns, inner.key)
 
     def over(self, depth: int) -> Query:
@@ -202,8 +211,36 @@ class Queries:
             value = item.column("id") if "id" in names else value
         call = both(text + " OVER ({1})", value.piece, window)
         columns = [(name, item.column(name)) for name in names]
-        columns.append(("w", Expr(call, value.type if kind is None else kind)))
+        columns.append((f"w{len(names)}", Expr(call, value.type if kind is None else kind)))
         return self._select(columns, both(" FROM {0} AS " + item.alias, inner.name), inner.key)
+
+    def windows(self, depth: int) -> Query:
+        """GROUP BY the windows of a table function, and by another column in half of them."""
+        timed = [one for one in self.relations if any(kind == TIMESTAMP for _, kind in one.columns)]
+        if not timed:
+            return self.groups(depth)
+        inner = pick(self.choices, timed)
+        time = pick(self.choices, [name for name, kind in inner.columns if kind == TIMESTAMP])
+        other = pick(
+            self.choices,
+            [name for name, kind in inner.columns if name != time and kind.element is None] or [time],
+        )
+        call = pick(self.choices, WINDOWS)
+        item = self._item(inner)
+        expressions = self._expressions([item])
+        aggregates = Aggregates(self.choices, expressions)
+        columns = [
+            (name, Expr(same(f"{item.alias}.{name}"), TIMESTAMP)) for name in ("window_start", "window_end")
+        ]
+        if call.name == "SESSION" or chance(self.choices, 2):
+            columns.append(("g", item.column(other)))
+        names = tuple(name for name, _ in columns)
+        measured = [(f"m{index}", aggregates.any()) for index in range(1 + self.choices.below(3))]
+        group = both(" GROUP BY {0}", listed(one.piece for _, one in columns))
+        source = both(" FROM {0}", windowed(call, inner.name, time, other, item.alias))
+        where = both(" WHERE {0}", expressions.condition().piece) if chance(self.choices, 5) else same("")
+        tail = both("{0}{1}{2}{3}", source, where, group, self._having(aggregates))
+        return self._select([*columns, *measured], tail, names)
 
     def with_common(self, depth: int) -> Query:
         """WITH: a query that others read by name."""
@@ -247,11 +284,11 @@ class Queries:
                 made = both("{0} CROSS JOIN {1}", made, text)
             else:
                 kind = "JOIN" if kind == "CROSS JOIN" else kind
-                made = both("{0} " + kind + " {1} {2}", made, text, self._on(items, item))
+                made = both("{0} " + kind + " {1} {2}", made, text, self._on(kind, items, item))
             items.append(item)
         return made, items
 
-    def _on(self, items: list[Item], item: Item) -> Piece:
+    def _on(self, kind: str, items: list[Item], item: Item) -> Piece:
         before = pick(self.choices, items)
         shared = [
             one.column
@@ -259,7 +296,7 @@ class Queries:
             for two in before.columns
             if (one.column, one.type) == (two.column, two.type)
         ]
-        if len(items) == 1 and shared and chance(self.choices, 10):
+        if len(items) == 1 and shared and kind in ("JOIN", "LEFT JOIN") and chance(self.choices, 10):
             return same(f"USING ({shared[0]})")
         condition = Expressions(self.choices, item.columns, peer=self.peer).equality(before.columns).piece
         if chance(self.choices, 4):

@@ -73,7 +73,7 @@ def test_random_queries_have_every_form_of_query() -> None:
     wanted = {
         "SELECT DISTINCT", "GROUP BY", "Having", "Filter", "Distinct", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "CROSS JOIN",
         "JOIN USING", "self-join", "several tables", "derived table", "CTE", "UNION", "UNION ALL", "INTERSECT", "EXCEPT", "IN query",
-        "Exists", "scalar subquery", "ROW_NUMBER OVER", "RANK OVER", "LAG OVER", "SELECT *",
+        "Exists", "scalar subquery", "ROW_NUMBER OVER", "RANK OVER", "LAG OVER", "TUMBLE window", "HOP window", "CUMULATE window", "SESSION window", "SELECT *",
     }  # fmt: skip
     assert wanted - found == set()
 
