@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from springline.runtime.embedded.catalog import Compiler, Relations, ViewDefinit
 from springline.runtime.embedded.changelists import Retained
 from springline.runtime.embedded.engine import Cause, Engine, TickResult
 from springline.runtime.embedded.feeds import Feeds
+from springline.runtime.embedded.interpreter import Interpreter
 from springline.runtime.embedded.knowledge import Knowledge
 from springline.runtime.embedded.loop import Loop
 from springline.runtime.embedded.maintenance import ListRetention, Maintenance, Retention
@@ -46,8 +46,6 @@ from springline.runtime.embedded.watermarks import with_event_times
 from springline.runtime.embedded.work import Worker
 from springline.sources.base import Source
 from springline.storage import DataFolder, Memory, immediate, open_file, reported
-
-SWITCH_INTERVAL_S = 0.0001
 
 
 @dataclass(frozen=True)
@@ -105,6 +103,7 @@ class EmbeddedRuntime:
         self._progress = Progress()
         self._measure = Measure()
         self._notices = Notices()
+        self._interpreter = Interpreter()
         self._touched: dict[str, int] = {}
         self.knowledge: dict[str, Knowledge] = {}
         self._documents = frozenset(one.relation for one, _ in definition.knowledge)
@@ -116,9 +115,8 @@ class EmbeddedRuntime:
         """Opens the data folder, brings the state to the definition, starts capture and ticks. Raises ConfigurationError or
         StateError with nothing left running."""
         self._state, self._started_at_us = "starting", time.time_ns() // 1_000
-        # A tick gives the interpreter up at every statement. With Python's 5 ms, a thread that computes would make it wait as long
-        # each time it wants it back.
-        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
+        self._interpreter.suit()
+        self._closing.callback(self._interpreter.restore)
         try:
             with reported(self.folder.state_path):
                 self._open_files()
@@ -283,6 +281,7 @@ class EmbeddedRuntime:
         latencies = [
             max(0.0, (outcome.committed_at_us - at) / 1_000) for at in outcome.source_commit_times_us
         ]
+        self._interpreter.ticked(outcome.changes)
         self._measure.tick(outcome.changes, latencies)
         for name in self._builder.notice(outcome.results):
             outcome.touched.setdefault(name, 0)
