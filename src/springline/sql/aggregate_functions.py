@@ -242,8 +242,8 @@ def variance(
     return _spread((squares_ - total_ * total_ / count) / (count - less), scale, name, kind)
 
 
-def _spread(exact: Fraction, scale: int, name: str, kind: str) -> int | float:
-    """Integers are cut and DECIMALs rounded half up, as their AVG."""
+def _spread(exact: Fraction, scale: int, name: str, kind: str) -> int | float | None:
+    """Integers are cut and DECIMALs rounded half up, as their AVG; None beyond their type."""
     exact /= 10 ** (2 * scale)
     type_ = parse_type(kind)
     if type_.name == "DOUBLE":
@@ -256,8 +256,11 @@ def _spread(exact: Fraction, scale: int, name: str, kind: str) -> int | float:
     if name.startswith("STDDEV"):
         # The root of a number with one more digit than is shown tells on which side of a half it lies.
         root = math.isqrt(int(exact * 10 ** (2 * digits + 2)))
-        return root // 10 if type_.is_integer else (root + 5) // 10
-    return int(exact) if type_.is_integer else half_up(exact.numerator * 10**digits, exact.denominator)
+        made = root // 10 if type_.is_integer else (root + 5) // 10
+    else:
+        made = int(exact) if type_.is_integer else half_up(exact.numerator * 10**digits, exact.denominator)
+    limit = INTEGER_RANGES.get(type_.name) or 10 ** (type_.precision or 0)
+    return made if made < limit else None
 
 
 def _variance_of(state: _Values) -> int | float | str | None:
