@@ -74,14 +74,27 @@ def right_join(rows: Rows, right: Rows, on: Sequence[Typed]) -> None:
     rows.filters[:] = right.filters
 
 
-def full_join(planner: Intermediates, rows: Rows, scope: Scope, right: Rows, on: Sequence[Typed]) -> None:
-    """Replaces ``rows`` by an intermediate that is ``rows FULL JOIN right``."""
+def full_join(
+    planner: Intermediates,
+    rows: Rows,
+    scope: Scope,
+    right: Rows,
+    on: Sequence[Typed],
+    obeyed: Sequence[Typed],
+) -> None:
+    """Replaces ``rows`` by an intermediate that is ``rows FULL JOIN right``. Rows of it that do not obey ``obeyed`` are left out: on
+    these, a part of the condition over one side fails."""
     [left], [other] = rows.occurrences, right.occurrences
     left_side, right_side = Rows([left], list(rows.filters)), Rows([other], list(right.filters))
     to_right = replace(other, kind="left", on=(*right.filters, *on))
     to_left = replace(left, kind="left", on=(*rows.filters, *on))
     made = split(left_side, to_right, _matched(planner, left_side, to_right))
     made += split(right_side, to_left, _matched(planner, right_side, to_left))[1:]
+    made = [Rows(one.occurrences, [*one.filters, *obeyed], one.sign) for one in made]
+    of_right = [one for one in obeyed if other.alias in one.refs]
+    of_left = [one for one in obeyed if other.alias not in one.refs]
+    planner.failures.note(Rows([left, to_right], [*rows.filters, *of_left]))
+    planner.failures.note(Rows([other], [*right.filters, *of_right]))
     places = [(item, name, typed) for item in scope.items for name, typed in item.columns.items()]
     columns = [(f"{item.name}.{name}", typed) for item, name, typed in places]
     keys: list[str] = []

@@ -339,7 +339,8 @@ class Planner(Intermediates):
         if kind == "right":
             outer_joins.right_join(rows, found, on)
         elif kind == "full":
-            outer_joins.full_join(self, rows, scope, found, on)
+            outer_joins.full_join(self, rows, scope, found, on, obeyed)
+            return
         else:
             [occurrence] = found.occurrences
             rows.occurrences.append(replace(occurrence, kind="left", on=(*found.filters, *on)))
