@@ -169,6 +169,8 @@ class JsonRows:
         operation = _operation(value.get(self._operation_field, "c")) if self._operation_field else "u"
         if operation is None:
             return None
+        if operation == "d" and not schema.kept:
+            raise ValueError(f"rows of {schema.name}, a stream, only come")
         exact: dict[str, Any] = {}
         row: list[Stored] = []
         for column in schema.columns:
@@ -258,6 +260,8 @@ class _Quick:
             if operation in _UPSERTS:
                 run.append(row)
             elif operation in _DELETES:
+                if not self.schema.kept:
+                    raise _NotExact
                 if run:
                     entries.append(rows_entry(name, run))
                     run = []

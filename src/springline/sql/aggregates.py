@@ -10,6 +10,7 @@ SUM, AVG wide DECIMALs      ``y``, a DECIMAL's text
 STDDEV, VAR                 ``x`` and ``q``, the exact sums of the values and of their squares
 COUNT DISTINCT              ``k``, the number of values, from a table (group, value, n)
 MIN, MAX                    a table (group, value, n) in order of value: a retraction costs one index look-up
+MIN, MAX over streams       ``i``, ``j``, the value so far: no row is ever taken back
 FIRST_VALUE, LAST_VALUE     the same over entries (``entries.py``): what rows are ordered by, then the value
 LISTAGG, ARRAY_AGG, …       the same; a touched group's values are all read again
 ==========================  ================================================================================
@@ -47,6 +48,7 @@ class Slot:
     step: str
     merge: str
     empty: str
+    nullable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Slots(Grouping):
     slots: dict[str, Slot] = field(default_factory=dict[str, Slot])
     multisets: dict[int, Multiset] = field(default_factory=dict[int, Multiset])
     calls: list[AggregateCall] = field(default_factory=list[AggregateCall])
+    only_comes: bool = False
+    """Whether rows are never taken back, so that the least and the greatest value are known without the others."""
 
     def grouped(self, sql: str) -> Typed | None:
         for index, group in enumerate(self.groups):
@@ -142,13 +146,24 @@ class Slots(Grouping):
     def _extreme(self, call: AggregateCall, argument: int) -> Typed:
         assert call.argument is not None
         kind = call.argument.type
+        nullable = call.argument.nullable or call.filter is not None or not self.groups
+        if self.only_comes and not is_wide(kind):
+            return Typed(f's."{self._kept_extreme(call.name, argument, kind)}"', kind, nullable)
         one = self._multiset(argument, kind)
         same = " AND ".join(f"m.{name} = s.{name}" for name in self.group_names)
         order = "m.v" if call.name == "MIN" else "m.v DESC"
         table = f"\x00{one.number}\x00"
         text = f"(SELECT m.v FROM {table} AS m WHERE {same} ORDER BY {order} LIMIT 1)"
-        nullable = call.argument.nullable or call.filter is not None or not self.groups
         return Typed(f"sl_wide_unkey({text})" if is_wide(kind) else text, kind, nullable)
+
+    def _kept_extreme(self, call: str, argument: int, kind: SqlType) -> str:
+        """The slot of the least or the greatest value so far; NULL before there is one."""
+        name, keeps = (f"i{argument}", "<=") if call == "MIN" else (f"j{argument}", ">=")
+        merge = f"CASE WHEN {{new}} IS NULL OR {{old}} {keeps} {{new}} THEN {{old}} ELSE {{new}} END"
+        self.slots[name] = Slot(
+            name, kind.sqlite, f"{call.lower()}(a{argument})", merge, "NULL", nullable=True
+        )
+        return name
 
     def _collected(self, argument: int, call: AggregateCall, collected: Collected) -> Typed:
         """A value made of the group's values, or of the first or last of them alone."""

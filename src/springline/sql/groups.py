@@ -71,7 +71,10 @@ class _Group:
     def _tables(self) -> None:
         slots = self.slots
         keys = slots.group_definitions()
-        columns = [f"{slot.name} {slot.sqlite} NOT NULL" for slot in slots.slots.values()]
+        columns = [
+            f"{slot.name} {slot.sqlite}{'' if slot.nullable else ' NOT NULL'}"
+            for slot in slots.slots.values()
+        ]
         definition = f"({', '.join([*keys, 'n INTEGER NOT NULL', *columns])}, PRIMARY KEY({self.keys})) STRICT, WITHOUT ROWID"
         self.state = self.parts.persistent(self.prefix + ":g", definition, "the groups' counts and sums")
         scratch = [*slots.group_names, "n", *slots.slots]
@@ -337,6 +340,8 @@ def levels(slots: Slots, has_having: bool) -> Sequence[OperatorLevel]:
     for call in slots.calls:
         if call.collected is not None and call.collected.function not in ("sl_first", "sl_last"):
             made.append(OperatorLevel(call.text, "group", "the values of each touched group are read again"))
+        elif slots.only_comes and call.name in ("MIN", "MAX"):
+            made.append(OperatorLevel(call.text, "delta", "a comparison with each changed row"))
         elif call.name in ("MIN", "MAX", "FIRST_VALUE", "LAST_VALUE"):
             made.append(OperatorLevel(call.text, "group", "one index look-up for each touched group"))
         elif call.distinct:

@@ -61,7 +61,7 @@ from springline.sql.shapes import (
     Shape,
     node_schema,
 )
-from springline.sql.streams import keep_streams
+from springline.sql.streams import keep_streams, only_come
 from springline.sql.subqueries import Subqueries
 from springline.sql.temporal_joins import Versions, versions
 from springline.sql.typed import NULL, Typed
@@ -258,7 +258,7 @@ class Planner(Intermediates):
             groups = [group_key(rows, one) for one in keys]
         else:
             groups = [typed for _, typed in self.columns(rows, node)]
-        slots = Slots(self.where, groups)
+        slots = Slots(self.where, groups, only_comes=only_come(branches))
         columns: Columns = []
         checker = self.checker(rows.scope, slots)
         for index, (name, expression, known) in enumerate(projections(rows, node, ad_hoc=False)):

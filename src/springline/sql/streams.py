@@ -49,6 +49,15 @@ def keep_streams(view: str, nodes: Sequence[Node], inputs: Iterable[TableSchema]
     return laid
 
 
+def only_come(branches: Sequence[Rows]) -> bool:
+    """Whether the rows of a join are never taken back: all that it joins are streams, or series that never change."""
+    return all(
+        rows.sign == 1
+        and all(one.kind == "inner" and (not one.relation or not one.schema.kept) for one in rows.occurrences)
+        for rows in branches
+    )
+
+
 def maintain_stream(node: Node, shape: Stream) -> Parts:
     """Rows only come: nothing is netted, and nothing taken out."""
     parts = Parts()

@@ -120,6 +120,15 @@ def test_operations_are_read_as_several_systems_write_them() -> None:
     assert missing.reason == "n is missing"
 
 
+def test_rows_of_a_stream_only_come() -> None:
+    table = JsonTable({"id": "INT"}, kept=False)
+    entries, [rejected] = rows(table, operation_field="op").entries(
+        lines({"id": 1, "op": "c"}, {"id": 1, "op": "d"})
+    )
+    assert [entry[0] for entry in single_rows(entries)] == ["r"]
+    assert rejected.reason == "rows of shop.events, a stream, only come"
+
+
 def test_lines_go_to_the_table_that_their_field_names() -> None:
     tables = {
         "persons": JsonTable({"id": "INT", "name": "STRING"}, key=["id"], tag="p"),

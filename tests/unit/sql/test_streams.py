@@ -42,6 +42,9 @@ VIEWS = {
     "left_of_a_stream": "SELECT p.id AS person, a.id AS auction FROM n.persons p LEFT JOIN n.auctions a ON a.seller = p.id AND a.category > 0",
     "with_itself": "SELECT a.id, b.id AS other FROM n.auctions a JOIN n.auctions b ON a.seller = b.seller AND a.id < b.id",
     "grouped": "SELECT seller, COUNT(*) AS n, MAX(category) AS top, COUNT(DISTINCT note) AS notes FROM n.auctions GROUP BY seller",
+    "extremes": "SELECT MIN(category) AS low, MAX(note) AS late, MAX(category) FILTER (WHERE seller = 1) AS high FROM n.auctions",
+    "extremes_of_groups": """SELECT p.state, MIN(a.note) AS first, MAX(a.category) AS high FROM n.auctions a
+        JOIN n.persons p ON a.seller = p.id GROUP BY p.state""",
     "grouped_join": "SELECT p.state, COUNT(*) AS n FROM n.auctions a JOIN n.persons p ON a.seller = p.id GROUP BY p.state",
     "grouped_left": "SELECT p.state, COUNT(a.id) AS n FROM n.persons p LEFT JOIN n.auctions a ON a.seller = p.id GROUP BY p.state",
     "of_groups": "SELECT p.id, g.n FROM n.persons p JOIN (SELECT seller, COUNT(*) AS n FROM n.auctions GROUP BY seller) g ON g.seller = p.id",
