@@ -212,7 +212,7 @@ class _Quick:
             kind, convert = _quick_type(column.type, rows.microseconds)
             named = f"c{index}"
             self._columns.append((operator.attrgetter(named), convert))
-            if column.name in schema.key:
+            if column.name in schema.key or (self._operation is None and not column.nullable):
                 required.append((named, kind, msgspec.field(name=column.name)))
             else:
                 # A row that goes may leave out all but its key; whether one that comes must not is checked there.
@@ -226,7 +226,7 @@ class _Quick:
         self._required = [
             index
             for index, column in enumerate(schema.columns)
-            if not column.nullable and column.name not in schema.key
+            if self._operation is not None and not column.nullable and column.name not in schema.key
         ]
 
     def entries(self, objects: Sequence[Any]) -> list[Entry]:
