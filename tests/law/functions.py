@@ -117,7 +117,8 @@ WHOLE: Final = [
         "LOCATE({0}, {1}, 2)",
         "CASE WHEN instr(substring({1}, 2), {0}) = 0 THEN 0 ELSE instr(substring({1}, 2), {0}) + 1 END",
     ),
-    Form(_I, (_S,), "ASCII({0})"),
+    Form(_I, (("'a'", "''", "'A1'"),), "ASCII({0})"),
+    Form(_I, (_S,), "ASCII({0})", None, "DuckDB's ASCII is a code point, Flink's a signed byte"),
     Form(
         _I,
         (_S,),
