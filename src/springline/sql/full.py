@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from springline.errors import SqlError
 from springline.sql.clauses import CommonTables, projections
-from springline.sql.dialect import Tree
+from springline.sql.dialect import Flink, Tree
 from springline.sql.keys import row_key
 from springline.sql.maintain import Parts, bag_table, delta_table, keep_rows, net
 from springline.sql.program import OperatorLevel, Step
@@ -95,13 +95,18 @@ def full_key(planner: Planner, node: Tree, tables: CommonTables) -> tuple[tuple[
         return (every, []) if "*" not in every else (None, [])
     group = node.args.get("group")
     if group is not None:
-        shown = {one.unalias(): one.alias_or_name for one in reversed(node.expressions)}
-        missing = [planner.where.quote(key) for key in group.expressions if key not in shown]
-        return (None if missing else tuple(shown[key] for key in group.expressions)), missing
+        shown = {_text(one): one.alias_or_name for one in reversed(node.expressions)}
+        missing = [planner.where.quote(key) for key in group.expressions if _text(key) not in shown]
+        return (None if missing else tuple(shown[_text(key)] for key in group.expressions)), missing
     try:
         return _rows_key(planner, node, tables)
     except (NotIncremental, SqlError):
         return None, []
+
+
+def _text(node: Tree) -> str:
+    """An expression of SELECT or GROUP BY, to be compared."""
+    return node.unalias().unnest().sql(dialect=Flink)
 
 
 def _rows_key(
