@@ -59,5 +59,5 @@ JSON: Final = [
     Form(_S, (_S,), "JSON_UNQUOTE(JSON_QUOTE({0}))", "{0}"),
     Form(BOOLEAN, (_S,), "({0} IS JSON)", "coalesce(json_valid({0}), FALSE)"),
     Form(BOOLEAN, (_S,), "({0} IS JSON ARRAY)", None, _OTHER),
-    Form(BOOLEAN, (_S,), "({0} IS NOT JSON)", "NOT coalesce(json_valid({0}), FALSE)"),
+    Form(BOOLEAN, (_S,), "({0} IS NOT JSON)", "(NOT coalesce(json_valid({0}), FALSE))"),
 ]
