@@ -35,7 +35,8 @@ SLICES = 5
 
 # Amounts have two decimals, and are declared so: sums are exact.
 ORDERS = JsonTable(
-    {"key": "BIGINT NOT NULL", "customer_id": "BIGINT", "amount": "DECIMAL(12, 2)", "ts": "BIGINT"}, key=["key"]
+    {"key": "BIGINT NOT NULL", "customer_id": "BIGINT", "amount": "DECIMAL(12, 2)", "ts": "BIGINT"},
+    key=["key"],
 )
 CUSTOMERS = JsonTable(
     {"customer_id": "BIGINT NOT NULL", "name": "STRING", "region": "STRING"}, key=["customer_id"]
