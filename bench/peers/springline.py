@@ -35,7 +35,7 @@ SLICES = 5
 
 # Amounts have two decimals, and are declared so: sums are exact.
 ORDERS = JsonTable(
-    {"key": "BIGINT NOT NULL", "customer_id": "BIGINT", "amount": "DECIMAL(12, 2)", "ts": "BIGINT"},
+    {"key": "BIGINT NOT NULL", "customer_id": "BIGINT NOT NULL", "amount": "DECIMAL(12, 2)", "ts": "BIGINT"},
     key=["key"],
 )
 CUSTOMERS = JsonTable(

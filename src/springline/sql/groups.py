@@ -23,7 +23,7 @@ from springline.sql.maintain import (
     selected,
 )
 from springline.sql.program import OperatorLevel, Step
-from springline.sql.rows import delta, join, table, terms
+from springline.sql.rows import delta, join, names_of, table, terms
 from springline.sql.shapes import Aggregate, Closing, Node
 from springline.sql.typed import quote
 from springline.sql.windows_close import (
@@ -50,17 +50,18 @@ class _Group:
         self.closing = shape.closing
         self.prefix = f"s:{node.name}" if is_view else node.name
         self.keys = ", ".join(self.slots.group_names)
-        if not is_view:
-            delta_table(self.parts, node)
-        if not is_view and not node.virtual:
-            keep_rows(self.parts, node)
-            apply_delta(self.parts, node)
+        # Windows that close and bags bring several rows of a group into one tick; other groups have one before and one after it.
+        self.paired = bool(self.slots.groups) and self.closing is None and not self.shape.copies
         self.failed = failed_groups(self.slots, shape.having)
         if self.failed[0]:
             self.parts.failed = self.parts.temporary(
                 "e:" + node.name, [*COLUMNS, "_w"], "groups that are left out"
             )
         self._tables()
+        if not is_view:
+            delta_table(self.parts, node)
+        if not is_view and not node.virtual:
+            self._keep()
         self._changes()
         self._finish()
         self._backfill()
@@ -79,8 +80,6 @@ class _Group:
         self.state = self.parts.persistent(self.prefix + ":g", definition, "the groups' counts and sums")
         scratch = [*slots.group_names, "n", *slots.slots]
         self.touched = self.parts.temporary("u:" + self.node.name, scratch, "changes of groups")
-        # Windows that close and bags bring several rows of a group into one tick; other groups have one before and one after it.
-        self.paired = bool(slots.groups) and self.closing is None and not self.shape.copies
         if self.paired:
             outputs = [quote(column.name) for column in self.node.schema.columns]
             numbered = ["_group INTEGER PRIMARY KEY", *outputs]
@@ -101,6 +100,35 @@ class _Group:
             scratch = [f"{name} NOT NULL" for name in slots.group_names] + ["v NOT NULL", "n", primary]
             changed = self.parts.temporary(f"m{one.number}:{self.node.name}", scratch, "changes of values")
             self.multisets.append((one, kept, changed))
+
+    def _keep(self) -> None:
+        """An intermediate's own table. Under a key without NULLs a group's row changes in place."""
+        node, key = self.node, self.node.schema.key
+        if not self.paired or not key or any(node.schema.column(part).nullable for part in key):
+            keep_rows(self.parts, node)
+            apply_delta(self.parts, node)
+            return
+        columns = [f"{quote(column.name)} {column.type.sqlite}" for column in node.schema.columns]
+        keys = names_of(key)
+        definition = f"({', '.join([*columns, f'PRIMARY KEY({keys})'])}) STRICT"
+        rows = self.parts.persistent(node.name, definition, f"rows of {node.name}")
+        gone = ", ".join(f"a.{quote(part)}" for part in key)
+        self.parts.apply.append(
+            Step(
+                f"DELETE FROM {rows} WHERE ({keys}) IN (SELECT {gone} FROM {self.bag} AS a "
+                f"LEFT JOIN {self.after} AS b ON b._group = a._group WHERE b._group IS NULL)",
+                f"remove rows of {node.name} that are gone",
+            )
+        )
+        others = [name for name in node.schema.names if name not in key]
+        moved = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in others)
+        self.parts.apply.append(
+            Step(
+                f"INSERT INTO {rows} SELECT {names_of(node.schema.names)} FROM {delta(node.name)} WHERE _w > 0 "
+                f"ON CONFLICT({keys}) DO {f'UPDATE SET {moved}' if others else 'NOTHING'}",
+                f"add changed rows of {node.name}",
+            )
+        )
 
     # -- what changes ----------------------------------------------------------------------------------------------
 
