@@ -284,7 +284,9 @@ def figures_of(outcome: Outcome, size: int) -> dict[str, float]:
         found["events_per_s"] = float(outcome.figures["events"]) / seconds
     if fill_s := outcome.figures.get("fill_s"):
         found["fill_per_s"] = size / float(fill_s)
-    return found | {"peak_mb": outcome.peak_bytes / 1e6, "cpu_s": outcome.cpu_s}
+    # A process that ends before the first look at it has no figure.
+    memory = {"peak_mb": outcome.peak_bytes / 1e6} if outcome.peak_bytes else {}
+    return found | memory | {"cpu_s": outcome.cpu_s}
 
 
 def begin(settings: Settings) -> Suite:
