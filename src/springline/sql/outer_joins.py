@@ -197,6 +197,10 @@ def _sides(condition: Typed, mine: set[str]) -> tuple[Typed, Typed] | None:
 
 def _equality(test: str, one: Typed, other: Typed) -> Typed:
     refs = one.refs | other.refs
+    if is_wide(one.type):
+        # Equal DECIMALs without precision may be written differently (1.5, 1.50), and a distinct row has one of these forms.
+        text = f"(sl_wide_key({one.sql}) {test} sl_wide_key({other.sql}))"
+        return Typed(text, BOOLEAN, test == "=", refs)
     text = f"({one.sql} {test} {other.sql})"
     return Typed(text, BOOLEAN, test == "=", refs, test=test, parts=(one, other))
 
