@@ -73,7 +73,7 @@ def forgotten(why: str) -> Callable[[ViewProgram], ViewProgram]:
 
 def written(old: str, new: str) -> Callable[[ViewProgram], ViewProgram]:
     """The SQL of steps has another text instead of one that matches."""
-    return every_step(lambda step: Step(re.sub(old, new, step.sql), step.why))
+    return every_step(lambda step: replace(step, sql=re.sub(old, new, step.sql)))
 
 
 def without_the_last_term_of_a_self_join(program: ViewProgram) -> ViewProgram:

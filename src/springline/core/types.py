@@ -378,10 +378,25 @@ def _time_text(value: dt.time | dt.datetime) -> str:
     return value.isoformat(timespec="microseconds" if value.microsecond else "seconds")
 
 
+_RENDERED_AS_STORED: Final = frozenset({"SMALLINT", "INT", "BIGINT", "STRING"})
+
+
+def _scaled_text(stored: int, scale: int) -> str:
+    """A DECIMAL that is stored as an integer, with all its digits after the point."""
+    if not scale:
+        return str(stored)
+    digits = str(abs(stored)).rjust(scale + 1, "0")
+    return f"{'-' if stored < 0 else ''}{digits[:-scale]}.{digits[-scale:]}"
+
+
 def render(stored: Stored, type_: SqlType) -> object:
     """A value that JSON can carry without loss: DECIMAL as text, BYTES as base64, temporals in ISO 8601, an ARRAY as a list of such."""
-    if type_.name == "ARRAY" and stored is not None:
+    if stored is None or type_.name in _RENDERED_AS_STORED:
+        return stored
+    if type_.name == "ARRAY":
         return json.loads(str(stored))
+    if isinstance(stored, int) and type_.is_scaled:
+        return _scaled_text(stored, type_.scale or 0)
     value = load(stored, type_)
     match value:
         case Decimal():

@@ -235,7 +235,9 @@ class Slots(Grouping):
         fits = f"{high} BETWEEN -2147483648 AND 2147483647"
         if kind.is_scaled:
             limit = 10 ** (kind.precision or 0) - 1
-            fits += f" AND {total} BETWEEN -{limit} AND {limit}"
+            surely = (limit >> 32) - 1
+            within = f"{fits} AND {total} BETWEEN -{limit} AND {limit}"
+            fits = f"({high} BETWEEN -{surely} AND {surely} OR {within})" if surely > 0 else within
         text = f"CASE WHEN {some} = 0 THEN NULL WHEN {fits} THEN {total} ELSE {report(reason)} END"
         return Typed(text, kind, True, guards=of_sum(call, kind, f"({some} = 0 OR ({fits}))"))
 

@@ -210,6 +210,11 @@ def failed_groups(slots: Slots, having: Sequence[Typed]) -> tuple[Columns, list[
 # -- where they are listed ---------------------------------------------------------------------------------------------
 
 
+def leaves_rows_out(view: str) -> str:
+    """The condition that a view leaves any rows out as of now."""
+    return f"EXISTS (SELECT 1 FROM {table(count_table(view))})"
+
+
 def letters_table(view: str) -> str:
     """The name of a view's table of dead letters: ``operator``, ``key``, ``reason``, ``row``, ``tick``, ``at_us``."""
     return f"s:{view}:letters"
@@ -257,12 +262,14 @@ def _recorded(view: str, sources: Sequence[str]) -> list[Step]:
     now = "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)"
     gone: list[Step] = []
     come: list[Step] = []
+    some = " OR ".join(f"EXISTS (SELECT 1 FROM {source})" for source in sources)
     for source in sources:
         net = f"SELECT {listed}, sum(_w) AS _w FROM {source} GROUP BY {listed} HAVING sum(_w) <> 0"
         gone.append(
             Step(
                 f"DELETE FROM {letters} WHERE (key, operator) IN (SELECT key, operator FROM ({net}) WHERE _w < 0)",
                 "dead letters whose rows went or were corrected",
+                some,
             )
         )
         come.append(
@@ -270,6 +277,7 @@ def _recorded(view: str, sources: Sequence[str]) -> list[Step]:
                 f"INSERT OR IGNORE INTO {letters}({listed}, tick, at_us) SELECT {listed}, :tick, {now} FROM ({net}) "
                 f"WHERE _w > 0 LIMIT max(0, {MOST_LISTED} - (SELECT count(*) FROM {letters}))",
                 "rows that the view leaves out",
+                some,
             )
         )
         come.append(
@@ -277,7 +285,8 @@ def _recorded(view: str, sources: Sequence[str]) -> list[Step]:
                 f"INSERT INTO {count}(only, rows) SELECT 1, sum(_w) FROM {source} WHERE 1 HAVING sum(_w) <> 0 "
                 "ON CONFLICT(only) DO UPDATE SET rows = rows + excluded.rows",
                 "how many rows the view leaves out",
+                some,
             )
         )
-    forget = [Step(f"DELETE FROM {count} WHERE rows = 0", "no count where no row is left out")]
+    forget = [Step(f"DELETE FROM {count} WHERE rows = 0", "no count where no row is left out", some)]
     return [*gone, *come, *forget] if sources else []

@@ -38,7 +38,10 @@ def level(program: ViewProgram) -> str:
 
 
 def _steps(steps: Sequence[Step]) -> list[dict[str, str]]:
-    return [{"why": step.why, "sql": step.sql} for step in steps]
+    return [
+        {"why": step.why, "sql": step.sql} | ({"only_if": step.only_if} if step.only_if else {})
+        for step in steps
+    ]
 
 
 def explain(program: ViewProgram) -> str:
@@ -65,5 +68,9 @@ def explain(program: ViewProgram) -> str:
 def _section(title: str, steps: Sequence[Step]) -> list[str]:
     lines = ["", title] if steps else []
     for step in steps:
-        lines += [f"  -- {step.why}", f"  {step.sql}"]
+        lines += [
+            f"  -- {step.why}",
+            *([f"  -- only if {step.only_if}"] if step.only_if else []),
+            f"  {step.sql}",
+        ]
     return lines

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from springline.sql.aggregates import STATE_MARK, Multiset, Slots
-from springline.sql.dead_letters import COLUMNS, failed_groups
+from springline.sql.dead_letters import COLUMNS, failed_groups, leaves_rows_out
 from springline.sql.maintain import (
     Parts,
     apply_delta,
@@ -76,7 +76,15 @@ class _Group:
             f"{slot.name} {slot.sqlite}{'' if slot.nullable else ' NOT NULL'}"
             for slot in slots.slots.values()
         ]
-        definition = f"({', '.join([*keys, 'n INTEGER NOT NULL', *columns])}, PRIMARY KEY({self.keys})) STRICT, WITHOUT ROWID"
+        # An INTEGER key alone is the row's number in the file: found and overwritten fastest.
+        options = (
+            "STRICT"
+            if [one.split(" ", 1)[1] for one in keys] == ["INTEGER NOT NULL"]
+            else "STRICT, WITHOUT ROWID"
+        )
+        definition = (
+            f"({', '.join([*keys, 'n INTEGER NOT NULL', *columns])}, PRIMARY KEY({self.keys})) {options}"
+        )
         self.state = self.parts.persistent(self.prefix + ":g", definition, "the groups' counts and sums")
         scratch = [*slots.group_names, "n", *slots.slots]
         self.touched = self.parts.temporary("u:" + self.node.name, scratch, "changes of groups")
@@ -219,26 +227,29 @@ class _Group:
         finish = self.parts.finish
         finish.extend(self._distinct_counts())
         group, minus, plus = ("u.rowid, ", "", "") if self.paired else ("", ", -1", ", 1")
-        finish.append(
-            Step(
-                f"INSERT INTO {self.bag} {self._outputs(minus, touched, first=group)}",
-                "the touched groups as they were",
-            )
-        )
-        finish.extend(self._left_out(", -1", touched))
+        old = self._kept_rows() or self._outputs(minus, touched, first=group)
+        finish.append(Step(f"INSERT INTO {self.bag} {old}", "the touched groups as they were"))
+        finish.extend(self._left_out(", -1", touched, only_if=leaves_rows_out(self.view)))
         finish.extend(self._move_state())
-        finish.extend(self._left_out(", 1", touched))
         finish.append(
             Step(
                 f"INSERT INTO {self.after} {self._outputs(plus, touched, first=group)}",
                 "the touched groups as they are now",
             )
         )
+        # Where every touched group has a row now, none is left out, and none is without rows.
+        missing = (
+            f"(SELECT count(*) FROM {self.touched}) > (SELECT count(*) FROM {self.after})"
+            if self.paired
+            else ""
+        )
+        finish.extend(self._left_out(", 1", touched, only_if=missing))
         if self.slots.groups:
             finish.append(
                 Step(
                     f"DELETE FROM {self.state} WHERE ({self.keys}) IN (SELECT {self.keys} FROM {self.touched} WHERE n <= 0) AND n = 0",
                     "forget groups without rows",
+                    missing,
                 )
             )
         if self.paired:
@@ -253,6 +264,22 @@ class _Group:
         if self.closing is not None:
             self._close(self.closing)
 
+    def _kept_rows(self) -> str:
+        """The rows that groups had, from the node's own table, which is not yet brought forward; empty where its key is not the group's."""
+        node, slots = self.node, self.slots
+        shown = {typed.sql: name for name, typed in self.shape.columns}
+        places = [shown.get(f"s.{name}") for name in slots.group_names]
+        if not self.paired or node.virtual or set(places) != set(node.schema.key):
+            return ""
+        names = ", ".join(f"a.{quote(name)}" for name in node.schema.names)
+        same = " AND ".join(
+            f"a.{quote(place or '')} = u.{name}"
+            for place, name in zip(places, slots.group_names, strict=True)
+        )
+        return (
+            f"SELECT u.rowid, {names} FROM {self.touched} AS u CROSS JOIN {table(node.name)} AS a ON {same}"
+        )
+
     def _differing(self, these: str, others: str, weight: int, why: str) -> Step:
         """Rows of ``these`` that their groups do not have in ``others``."""
         names = [quote(column.name) for column in self.node.schema.columns]
@@ -263,12 +290,12 @@ class _Group:
             why,
         )
 
-    def _left_out(self, weight: str, source: str, ended: str = "") -> list[Step]:
+    def _left_out(self, weight: str, source: str, ended: str = "", *, only_if: str = "") -> list[Step]:
         """Groups over whose result an expression fails."""
         if not self.parts.failed:
             return []
         found = self._outputs(weight, source, ended, failed=True)
-        return [Step(f"INSERT INTO {self.parts.failed} {found}", "groups that are left out")]
+        return [Step(f"INSERT INTO {self.parts.failed} {found}", "groups that are left out", only_if)]
 
     def _close(self, closing: Closing) -> None:
         """Windows that end with this tick appear, and those that take no more changes are forgotten."""
@@ -326,7 +353,7 @@ class _Group:
             )
             steps.append(
                 Step(
-                    f"DELETE FROM {kept} WHERE ({columns}) IN (SELECT {columns} FROM {changed}) AND n = 0",
+                    f"DELETE FROM {kept} WHERE ({columns}) IN (SELECT {columns} FROM {changed} WHERE n < 0) AND n = 0",
                     "forget values without rows",
                 )
             )

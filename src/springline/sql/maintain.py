@@ -8,7 +8,7 @@ moments are those of ``program.ViewProgram``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from springline.core.schema import TableSchema
 from springline.sql.program import OperatorLevel, Step
@@ -160,12 +160,11 @@ def project(node: Node, shape: Project, *, is_view: bool, view: str) -> Parts:
         elif single:
             parts.on(relation, net(node, f"({change})", is_view=is_view, view=view))
         else:
-            parts.on(
-                relation,
-                Step(f"INSERT INTO {bag} {change}", f"rows that a change of {relation} adds or takes"),
-            )
+            for step in _collected(node, relation, change, bag, plain):
+                parts.on(relation, step)
     if not single:
-        parts.finish.extend(_net_where_needed(node, shape, bag, plain, is_view=is_view, view=view))
+        netted = net(node, bag, is_view=is_view, view=view)
+        parts.finish.append(replace(netted, only_if=f"EXISTS (SELECT 1 FROM {bag})"))
     _fill_project(parts, node, shape, is_view=is_view)
     for rows, _ in shape.branches:
         describe_rows(parts, rows)
@@ -192,23 +191,26 @@ def net_already(node: Node, shape: Project) -> set[str]:
     }
 
 
-def _net_where_needed(
-    node: Node, shape: Project, bag: str, plain: set[str], *, is_view: bool, view: str
-) -> list[Step]:
-    """Netting sorts all changed rows. That is left out in ticks in which one relation alone changed, and its changes are net already."""
+def _collected(node: Node, relation: str, change: str, bag: str, plain: set[str]) -> list[Step]:
+    """Collects the changes of rows that several relations bring about. Netting sorts them all; that is left out in ticks in which one
+    relation alone brings some, which are net already: those go straight to the delta, and join the others when some others come."""
+    why = f"rows that a change of {relation} adds or takes"
     if not plain:
-        return [net(node, bag, is_view=is_view, view=view)]
-    [(rows, _)] = shape.branches
-    has_changes = [f"EXISTS (SELECT 1 FROM {delta(name)})" for name in rows.relations]
-    others = [
-        f"NOT {text}" for name, text in zip(rows.relations, has_changes, strict=True) if name not in plain
+        return [Step(f"INSERT INTO {bag} {change}", why)]
+    target, names = delta(node.name), names_of(node.schema.names)
+    has_others, has_some = f"EXISTS (SELECT 1 FROM {target})", f"EXISTS (SELECT 1 FROM {bag})"
+    moved = [
+        Step(
+            f"INSERT INTO {bag} SELECT {names}, _w FROM {target}", "not the only change of rows", has_others
+        ),
+        Step(f"DELETE FROM {target}", "not the only change of rows", has_others),
     ]
-    alone = " AND ".join([*others, f"{' + '.join(has_changes)} = 1"])
-    names = names_of(node.schema.names)
-    copied = f"INSERT INTO {delta(node.name)} SELECT {names}, _w FROM {bag} WHERE {alone}"
+    if relation not in plain:
+        return [*moved, Step(f"INSERT INTO {bag} {change}", why)]
     return [
-        Step(copied, "the change of rows, where one relation alone has changed"),
-        net(node, f"(SELECT * FROM {bag} WHERE NOT ({alone}))", is_view=is_view, view=view),
+        *moved,
+        Step(f"INSERT INTO {bag} {change}", why, has_some),
+        Step(f"INSERT INTO {target} {change}", f"{why}, the first ones", f"NOT {has_some}"),
     ]
 
 

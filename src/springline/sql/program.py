@@ -31,10 +31,14 @@ WindowMode: TypeAlias = Literal["closing", "live"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One SQL statement with a sentence that says why it runs. It may use the parameter ``:tick``."""
+    """One SQL statement with a sentence that says why it runs. It may use the parameter ``:tick``.
+
+    ``only_if``: a condition without which it is passed over. Neighbours may have the same one; none of them changes it.
+    """
 
     sql: str
     why: str
+    only_if: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,6 +212,8 @@ class SqlHarness:
     def _run(self, steps: Iterable[Step]) -> None:
         for step in steps:
             try:
+                if step.only_if and not self.connection.execute(f"SELECT 1 WHERE {step.only_if}").fetchone():
+                    continue
                 self.connection.execute(step.sql, {"tick": self.tick_number} if ":tick" in step.sql else None)
             except apsw.Error as error:
                 error.add_note(f"while running ({step.why}): {step.sql}")

@@ -59,6 +59,43 @@ def test_the_failing_step_is_named_and_nothing_is_changed(connection: apsw.Conne
     assert kept(connection) == []
 
 
+def test_steps_under_a_condition_run_only_where_it_holds(connection: apsw.Connection) -> None:
+    some = 'EXISTS (SELECT 1 FROM temp."passing")'
+    steps = [
+        Step("INSERT INTO main.kept SELECT :tick, 'always'", "always"),
+        Step("INSERT INTO main.kept SELECT 10 * :tick, text FROM temp.passing", "the passing", some),
+        Step("INSERT INTO main.kept SELECT 100 * :tick, 'also'", "also", some),
+        Step("INSERT INTO main.kept SELECT 1000 * :tick, 'none'", "none", f"NOT {some}"),
+        Step("DELETE FROM temp.passing", "last"),
+    ]
+    procedure = Procedure(connection, "view", "finish", steps)
+    procedure.run(1)
+    assert kept(connection) == [(1, "always"), (1000, "none")]
+    connection.execute("INSERT INTO temp.passing VALUES (1, 'one')")
+    procedure.run(2)
+    assert [row for row in kept(connection) if row[0] not in (1, 1000)] == [
+        (2, "always"),
+        (20, "one"),
+        (200, "also"),
+    ]
+    drop_procedures(connection, "view")
+    assert connection.execute("SELECT count(*) FROM temp.sqlite_schema WHERE type = 'view'").fetchone() == (
+        0,
+    )
+
+
+def test_a_failing_step_under_a_condition_is_named(connection: apsw.Connection) -> None:
+    steps = [
+        Step("INSERT INTO main.kept VALUES (1, 'one')", "add one"),
+        Step("INSERT INTO main.kept VALUES (1, 'again')", "not now", "0"),
+        Step("INSERT INTO main.kept VALUES (1, 'again')", "add it again", "1"),
+    ]
+    with pytest.raises(StepFailed) as caught:
+        Procedure(connection, "view", "finish", steps).run(1)
+    assert caught.value.step.why == "add it again"
+    assert kept(connection) == []
+
+
 def test_a_step_without_work_and_dropped_procedures(connection: apsw.Connection) -> None:
     Procedure(connection, "view", "nothing", ()).run(1)
     Procedure(connection, "view", "x", [Step("DELETE FROM main.kept", "all")])

@@ -6,13 +6,15 @@ interpreter's lock to another thread and back, which for small ticks is most of 
 
 A procedure is the INSTEAD OF trigger of a temporary view ``run:owner:what``; inserting the tick's number into it runs it. In the
 statements of a trigger the changed table's name is not qualified and there are no parameters, so those are rewritten; all
-else stays as ``explain`` prints it.
+else stays as ``explain`` prints it. Neighbours with one condition are a procedure of their own, ``run:owner:what:number``, which the first calls
+where the condition holds: what most ticks have no use for costs them next to nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Final
 
 import apsw
@@ -42,14 +44,10 @@ class Procedure:
     def __init__(self, connection: apsw.Connection, owner: str, what: str, steps: Sequence[Step]) -> None:
         self.steps = tuple(steps)
         self._connection = connection
-        name = quote(f"{_PREFIX}{owner}:{what}")
-        self._call = f"INSERT INTO temp.{name} VALUES (?)"
+        name = f"{_PREFIX}{owner}:{what}"
+        self._call = f"INSERT INTO temp.{quote(name)} VALUES (?)"
         if steps:
-            connection.execute(f"DROP VIEW IF EXISTS temp.{name}")
-            connection.execute(f"CREATE TEMP VIEW {name}(tick) AS SELECT 0")
-            connection.execute(
-                f"CREATE TEMP TRIGGER {name} INSTEAD OF INSERT ON {name} BEGIN {_body(steps)} END"
-            )
+            _make(connection, name, _calls(connection, name, steps))
 
     def run(self, tick: int) -> None:
         """Runs every step, in order. Raises StepFailed with nothing changed; storage's own errors as they are."""
@@ -76,7 +74,8 @@ class Procedure:
 def run_step(connection: apsw.Connection, step: Step, tick: int) -> None:
     """Runs a step by itself. Raises StepFailed; storage's own errors as they are."""
     try:
-        connection.execute(step.sql, {"tick": tick} if ":tick" in step.sql else None)
+        if not step.only_if or connection.execute(f"SELECT 1 WHERE {step.only_if}").fetchone():
+            connection.execute(step.sql, {"tick": tick} if ":tick" in step.sql else None)
     except _NOT_THE_STEPS:
         raise
     except apsw.Error as error:
@@ -93,8 +92,25 @@ def drop_procedures(connection: apsw.Connection, owner: str) -> None:
         connection.execute(f"DROP VIEW temp.{quote(name)}")
 
 
-def _body(steps: Sequence[Step]) -> str:
-    return " ".join(_QUOTED_OR_TICK.sub(_tick, _TARGET.sub(r"\1 ", step.sql)) + ";" for step in steps)
+def _make(connection: apsw.Connection, name: str, statements: Iterator[str]) -> None:
+    """A procedure of these statements."""
+    body = " ".join(f"{statement};" for statement in statements)
+    name = quote(name)
+    connection.execute(f"DROP VIEW IF EXISTS temp.{name}")
+    connection.execute(f"CREATE TEMP VIEW {name}(tick) AS SELECT 0")
+    connection.execute(f"CREATE TEMP TRIGGER {name} INSTEAD OF INSERT ON {name} BEGIN {body} END")
+
+
+def _calls(connection: apsw.Connection, name: str, steps: Sequence[Step]) -> Iterator[str]:
+    """The statements of a procedure. Those under a condition become a procedure that is called under it."""
+    for number, (condition, found) in enumerate(groupby(steps, lambda step: step.only_if)):
+        statements = (_QUOTED_OR_TICK.sub(_tick, _TARGET.sub(r"\1 ", step.sql)) for step in found)
+        if not condition:
+            yield from statements
+            continue
+        inner = f"{name}:{number}"
+        _make(connection, inner, statements)
+        yield f"INSERT INTO {quote(inner)} SELECT NEW.tick WHERE {condition}"
 
 
 def _tick(found: re.Match[str]) -> str:

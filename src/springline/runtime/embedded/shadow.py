@@ -236,7 +236,8 @@ class _Renaming:
                 lambda on: on[1] + quote(staged_name(on[2].replace('""', '"'))), text[made.end() :], 1
             )
             return Step(made["head"] + schema + name + (rest if schema else text[made.end() :]), step.why)
-        return Step(_TEXT_OR_NAME.sub(self._token, text), step.why)
+        condition = _TEXT_OR_NAME.sub(self._token, step.only_if)
+        return Step(_TEXT_OR_NAME.sub(self._token, text), step.why, condition)
 
     def _token(self, found: re.Match[str]) -> str:
         schema, name, plain = found["schema"], found["name"], found["plain"]
