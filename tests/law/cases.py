@@ -19,6 +19,7 @@ from tests.law.choices import Choices, Drawn, chance, pick
 from tests.law.domains import NASTY, PLAIN
 from tests.law.pieces import pair
 from tests.law.queries import Queries, Query, Relation
+from tests.law.user_functions import FUNCTIONS
 
 Row: TypeAlias = tuple[Stored, ...]
 Change: TypeAlias = tuple[str, Row | None, Row | None]
@@ -187,7 +188,7 @@ def made_case(choices: Choices, *, most_views: int = 3, most_changes: int = 16) 
         name = f"v{index}"
         query = Queries(choices, relations, peer=peer).view()
         try:
-            program = compile_view(name, query.piece.flink, catalog)
+            program = compile_view(name, query.piece.flink, catalog, functions=FUNCTIONS)
         except SqlError as error:
             case.refused.append((query.piece.flink, error.message))
             continue

@@ -12,6 +12,7 @@ from springline.sql.exact import WIDE
 from springline.sql.typed import is_wide
 from springline.testing.sql_harness import SqlHarness
 from tests.law.cases import Case, Change, Row
+from tests.law.user_functions import FUNCTIONS
 
 ComparedRow = tuple[str, ...]
 
@@ -55,7 +56,7 @@ def ticks(changes: Sequence[Change], cuts: Sequence[int]) -> list[Sequence[Chang
 
 def build(case: Case) -> SqlHarness:
     """The case's tables and views, empty."""
-    harness = SqlHarness(case.tables)
+    harness = SqlHarness(case.tables, functions=FUNCTIONS)
     for name, text in case.views:
         harness.add_view(name, text)
     return harness

@@ -11,6 +11,7 @@ from springline.errors import SqlError
 from springline.sql import compile_view
 from tests.law.domains import NASTY, PRICE, RATE
 from tests.law.form import Form
+from tests.law.user_functions import FUNCTIONS
 
 _TABLES: Final = {
     name: TableSchema(
@@ -56,6 +57,9 @@ PROBES: Final[dict[str, str]] = {
     "aggregate OVER": "SELECT id, SUM(n) OVER (PARTITION BY g) AS r FROM t",
     "ordered aggregate OVER": "SELECT id, SUM(n) OVER (PARTITION BY g ORDER BY id) AS r FROM t",
     "DISTINCT over GROUP BY": "SELECT DISTINCT COUNT(*) AS c FROM t GROUP BY g",
+    "ORDER BY LIMIT": "SELECT * FROM t ORDER BY n DESC, id LIMIT 2",
+    "LATERAL TABLE": "SELECT s.stair, COUNT(*) AS c FROM t CROSS JOIN LATERAL TABLE(STAIRS(t.n)) AS s(stair, below) GROUP BY s.stair",
+    "interval join": "SELECT t.id, u.id AS uid FROM t JOIN u ON t.n = u.n AND u.ts BETWEEN t.ts - INTERVAL '1' HOUR AND t.ts",
     "COUNT(DISTINCT a, b)": "SELECT COUNT(DISTINCT n, g) AS c FROM t",
 }
 
@@ -69,7 +73,7 @@ def taken(feature: str) -> bool:
 @lru_cache(maxsize=512)
 def compiles(text: str) -> bool:
     try:
-        compile_view("v", text, _TABLES)
+        compile_view("v", text, _TABLES, functions=FUNCTIONS)
     except SqlError:
         return False
     return True
@@ -100,7 +104,8 @@ def _sample(kind: SqlType) -> str:
 def problem(form: Form) -> str:
     """Why the generator cannot use a form: what the compiler says, or another type than the form's. Empty if it can."""
     try:
-        program = compile_view("v", f"SELECT id, {form_text(form)} AS x FROM every", {"s.every": _EVERY})
+        text = f"SELECT id, {form_text(form)} AS x FROM every"
+        program = compile_view("v", text, {"s.every": _EVERY}, functions=FUNCTIONS)
     except SqlError as error:
         return str(error)
     found = program.schema.column("x").type

@@ -26,6 +26,7 @@ from tests.law.arrays_and_json import ARRAYS, JSON
 from tests.law.domains import PRICE, RATE
 from tests.law.form import Form
 from tests.law.texts_and_times import MORE_TEXTS, MORE_TIMES
+from tests.law.user_functions import PYTHON
 
 LENGTHS: Final = ("3", "1", "0", "5")
 POSITIONS: Final = ("1", "2", "3")
@@ -405,6 +406,7 @@ COMPARED: Final = [
 """Conditions over values {0}, {1}, {2} of one type."""
 
 FORMS: Final[list[Form]] = [
+    *PYTHON,
     *TEXTS,
     *WHOLE,
     *NUMBERS,

@@ -12,6 +12,7 @@ from tests.law.choices import Choices, chance, pick
 from tests.law.expressions import Expressions
 from tests.law.features import taken
 from tests.law.pieces import Expr, Piece, both, listed, pair, same
+from tests.law.user_functions import climbed
 from tests.law.windows import WINDOWS, windowed
 
 Columns = list[tuple[str, SqlType]]
@@ -65,7 +66,7 @@ class Queries:
         shape = pick(
             self.choices,
             [self.rows, self.groups, self.groups, self.distinct, self.whole, self.set_operation, self.ranked, self.over,
-             self.with_common, self.windows],
+             self.with_common, self.windows, self.first_rows],
         )  # fmt: skip
         made = shape(2)
         return made if made.key is not None else self.distinct_of(made)
@@ -214,6 +215,25 @@ class Queries:
         columns.append((f"w{len(names)}", Expr(call, value.type if kind is None else kind)))
         return self._select(columns, both(" FROM {0} AS " + item.alias, inner.name), inner.key)
 
+    def first_rows(self, depth: int) -> Query:
+        """The first rows of all: ORDER BY … LIMIT."""
+        inner = self.relation()
+        if not taken("ORDER BY LIMIT") or inner.key is None:
+            return self.groups(depth)
+        item = self._item(inner)
+        names = [pick(self.choices, [name for name, _ in inner.columns]), *inner.key]
+        order = self._ordered(item, [(name, pick(self.choices, ("", " DESC"))) for name in names])
+        rows = self._expressions([item])
+        limit = pick(self.choices, ("1", "2", "3", "2 OFFSET 1"))
+        piece = both(
+            "SELECT {0} FROM {1} AS " + item.alias + "{2} ORDER BY {3} LIMIT " + limit,
+            listed(both("{0} AS " + column.column, column.piece) for column in item.columns),
+            inner.name,
+            self._where(rows, 0),
+            order,
+        )
+        return Query(piece, inner.columns, inner.key)
+
     def windows(self, depth: int) -> Query:
         """GROUP BY the windows of a table function, and by another column in half of them."""
         timed = [one for one in self.relations if any(kind == TIMESTAMP for _, kind in one.columns)]
@@ -286,7 +306,16 @@ class Queries:
                 kind = "JOIN" if kind == "CROSS JOIN" else kind
                 made = both("{0} " + kind + " {1} {2}", made, text, self._on(kind, items, item))
             items.append(item)
-        return made, items
+        return self._climbed(made, items)
+
+    def _climbed(self, made: Piece, items: list[Item]) -> tuple[Piece, list[Item]]:
+        """One in ten times, a table function of each row behind the joins."""
+        numbers = [one for item in items for one in item.columns if one.type == INT]
+        if not numbers or not taken("LATERAL TABLE") or not chance(self.choices, 10):
+            return made, items
+        item = self._item(Relation(same(""), (("stair", INT), ("below", INT)), None))
+        call = climbed(pick(self.choices, numbers).piece, item.alias, left=chance(self.choices, 2))
+        return both("{0}{1}", made, call), [*items, item]
 
     def _on(self, kind: str, items: list[Item], item: Item) -> Piece:
         before = pick(self.choices, items)
@@ -299,6 +328,13 @@ class Queries:
         if len(items) == 1 and shared and kind in ("JOIN", "LEFT JOIN") and chance(self.choices, 10):
             return same(f"USING ({shared[0]})")
         condition = Expressions(self.choices, item.columns, peer=self.peer).equality(before.columns).piece
+        times = [
+            (one, two) for one in item.columns for two in before.columns if one.type == two.type == TIMESTAMP
+        ]
+        if times and taken("interval join") and chance(self.choices, 3):
+            one, two = pick(self.choices, times)
+            between = "{0} AND {1} BETWEEN {2} - INTERVAL '1' HOUR AND {2} + INTERVAL '30' MINUTE"
+            condition = both(between, condition, one.piece, two.piece)
         if chance(self.choices, 4):
             rows = self._expressions([*items, item])
             condition = both("{0} AND {1}", condition, rows.condition().piece)
@@ -400,7 +436,10 @@ class Queries:
         parts = listed(item.column(name).piece for name in partition)
         if not order:
             return both("PARTITION BY {0}", parts)
-        ordered = listed(
+        return both("PARTITION BY {0} ORDER BY {1}", parts, self._ordered(item, order))
+
+    def _ordered(self, item: Item, order: Sequence[tuple[str, str]]) -> Piece:
+        return listed(
             pair(
                 "{0}" + direction,
                 "{0}" + direction + (" NULLS LAST" if direction == " DESC" else " NULLS FIRST"),
@@ -408,7 +447,6 @@ class Queries:
             )
             for name, direction in order
         )
-        return both("PARTITION BY {0} ORDER BY {1}", parts, ordered)
 
     def _side(self) -> tuple[Item, list[SqlType]]:
         item = self._item(self.relation())

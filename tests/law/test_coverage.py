@@ -21,6 +21,7 @@ from tests.law.coverage import constructs
 from tests.law.features import PROBES, compiles, form_text, problem, taken
 from tests.law.functions import COMPARED, FORMS, OF_ANY, OF_ORDERED
 from tests.law.test_mutants import mutate, without_one_input
+from tests.law.user_functions import FUNCTIONS
 from tests.law.written import scenario
 
 SEEDS: Final = 700
@@ -74,6 +75,7 @@ def test_random_queries_have_every_form_of_query() -> None:
         "SELECT DISTINCT", "GROUP BY", "Having", "Filter", "Distinct", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "CROSS JOIN",
         "JOIN USING", "self-join", "several tables", "derived table", "CTE", "UNION", "UNION ALL", "INTERSECT", "EXCEPT", "IN query",
         "Exists", "scalar subquery", "ROW_NUMBER OVER", "RANK OVER", "LAG OVER", "TUMBLE window", "HOP window", "CUMULATE window", "SESSION window", "SELECT *",
+        "Limit", "Lateral", "DIGIT(1)", "TAGGED(2)",
     }  # fmt: skip
     assert wanted - found == set()
 
@@ -81,7 +83,7 @@ def test_random_queries_have_every_form_of_query() -> None:
 @pytest.mark.parametrize("seed", range(30))
 def test_a_case_written_as_a_scenario_runs(seed: int) -> None:
     case = made_case(Seeded(seed), most_views=2)
-    run_scenario(scenario(case, [3, 1, 2, 2, 4], "A case", "It shows how cases are written."))
+    run_scenario(scenario(case, [3, 1, 2, 2, 4], "A case", "It shows how cases are written."), FUNCTIONS)
 
 
 def test_a_failing_case_is_written_as_a_scenario_that_fails(

@@ -27,6 +27,7 @@ from tests.law.check import (
 from tests.law.coverage import counted
 from tests.law.duck import Duck
 from tests.law.peer import Peer
+from tests.law.user_functions import FUNCTIONS
 from tests.law.written import reproduced
 
 CUTS = st.lists(st.integers(1, 5), min_size=1, max_size=16)
@@ -64,7 +65,7 @@ def test_other_cuts_and_later_backfill_give_the_same(case: Case, cuts: list[int]
         at_once.tick(net(case.changes))
         for tick in ticks(case.changes, cuts):
             otherwise.tick(net(tick))
-        later = SqlHarness(case.tables)
+        later = SqlHarness(case.tables, functions=FUNCTIONS)
         later.tick(net(case.changes[:cut]))
         for name, text in case.views:
             later.add_view(name, text)

@@ -21,6 +21,7 @@ from springline.testing.scenarios import SignedRow, cells, text_table
 from springline.testing.sql_harness import SqlHarness
 from tests.law.cases import Case, Change
 from tests.law.check import net, ticks
+from tests.law.user_functions import FUNCTIONS
 
 FOLDER = Path(tempfile.gettempdir()) / "springline-law"
 
@@ -79,11 +80,11 @@ class _Batch:
     """The tables, and the views as their batch queries give them."""
 
     def __init__(self, case: Case) -> None:
-        self.harness = SqlHarness(case.tables)
+        self.harness = SqlHarness(case.tables, functions=FUNCTIONS)
         self.programs: dict[str, ViewProgram] = {}
         catalog = {schema.name: schema for schema in case.tables}
         for name, text in case.views:
-            self.programs[name] = program = compile_view(name, text, catalog)
+            self.programs[name] = program = compile_view(name, text, catalog, functions=FUNCTIONS)
             catalog[name] = program.schema
             for statement in create_relation(program.schema):
                 self.harness.connection.execute(statement)

@@ -147,6 +147,11 @@ class Intermediates:
             item.columns[name] = typed
         return read, made[len(places) : len(places) + len(added)]
 
+    def settle(self, rows: Rows, scope: Scope) -> None:
+        """What was joined so far becomes an intermediate, whose rows are read instead."""
+        read, _ = self.kept(rows, scope, [typed for item in scope.items for typed in item.columns.values()])
+        rows.occurrences[:], rows.filters[:] = read.occurrences, []
+
     def with_hidden_anchor(self, shape: Outer) -> Outer:
         anchor = shape.rows.occurrence(shape.anchor)
         every = relation_columns(anchor.schema, anchor.alias)

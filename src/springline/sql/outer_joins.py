@@ -62,9 +62,7 @@ def single(planner: Intermediates, rows: Rows, scope: Scope) -> None:
     plain = all(typed.column is not None for item in scope.items for typed in item.columns.values())
     if len(rows.occurrences) == 1 and rows.occurrences[0].relation and plain:
         return
-    every = [typed for item in scope.items for typed in item.columns.values()]
-    read, _ = planner.kept(rows, scope, every)
-    rows.occurrences[:], rows.filters[:] = read.occurrences, []
+    planner.settle(rows, scope)
 
 
 def right_join(rows: Rows, right: Rows, on: Sequence[Typed]) -> None:

@@ -315,6 +315,10 @@ class Planner(Intermediates):
         """Adds one table of FROM, or what a derived table is made of."""
         if join is not None and is_lateral(node):
             made = unpacked(self.checker(scope), join, self.alias())
+            if made.occurrence.beside & {one.alias for one in rows.occurrences if one.kind == "left"}:
+                # It is made of a row that may be missing: of the joined row, then, once that is there.
+                self.settle(rows, scope)
+                made = unpacked(self.checker(scope), join, self.alias())
             scope.add(node, made.item)
             beside(rows, made)
             return

@@ -29,6 +29,7 @@ from springline.core.schema import Column, EventTime, TableSchema
 from springline.core.types import Stored, parse_type, render, store
 from springline.sql.program import WindowMode
 from springline.sql.text_functions import parse_value
+from springline.sql.user_functions import Functions
 from springline.testing.sql_harness import SqlHarness
 
 _BLOCK = re.compile(r"^```(table|view|changes|expect|rows) ([^\n`]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -143,10 +144,11 @@ def _signed_rows(body: str) -> list[SignedRow]:
     return made
 
 
-def run_scenario(text: str) -> None:
-    """Runs a scenario on the embedded compiler. Raises AssertionError with both sides as text tables."""
+def run_scenario(text: str, functions: Functions | None = None) -> None:
+    """Runs a scenario on the embedded compiler. ``functions``: the Python functions that its views call. Raises AssertionError with
+    both sides as text tables."""
     scenario = parse_scenario(text)
-    harness = SqlHarness(scenario.tables)
+    harness = SqlHarness(scenario.tables, functions=functions)
     for view in scenario.views:
         harness.add_view(view.name, view.text, key=view.key, windows=view.windows)
     for number, tick in enumerate(scenario.ticks, start=1):
