@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import dropwhile, islice
 from typing import Final, Literal, TypeAlias
 
 from sqlglot import exp
@@ -83,6 +84,12 @@ def resolve(where: Text, catalog: Catalog, table: exp.Table) -> TableSchema:
 
 def written_name(table: exp.Table) -> str:
     return ".".join(part.name for part in table.parts)
+
+
+def is_preserved(node: exp.Select, join: exp.Join) -> bool:
+    """Whether a RIGHT or FULL JOIN follows: it gives rows of NULLs for all that is before it."""
+    following = dropwhile(lambda one: one is not join, joins(node))
+    return any(one.side.upper() in ("RIGHT", "FULL") for one in islice(following, 1, None))
 
 
 def joins(select: exp.Select) -> list[exp.Join]:

@@ -11,16 +11,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Final
 
 from springline.core.types import BOOLEAN, STRING
 from springline.sql.aggregates import Slots
-from springline.sql.maintain import Parts
+from springline.sql.maintain import Parts, selected
 from springline.sql.program import OperatorLevel, Step
 from springline.sql.rows import Occurrence, Rows, delta, table
-from springline.sql.scope import relation_columns
-from springline.sql.shapes import Columns, FailedRows, Node
-from springline.sql.typed import Typed, literal_text
+from springline.sql.scope import Item, relation_columns
+from springline.sql.shapes import Columns, FailedRows, Full, Node
+from springline.sql.typed import Typed, literal_text, quote
 
 MOST_LISTED: Final = 1_000
 """Dead letters of one view that are kept with their rows."""
@@ -38,11 +39,12 @@ class Failed:
 
 class Failures:
     """Collects the joins of a view whose guards leave rows out. A derived table that becomes part of the query around it is noted
-    first, and its guards are its own."""
+    first, and its guards are its own. ``wholes`` are the shapes of such rows for queries that are computed again as a whole."""
 
     def __init__(self) -> None:
         self._joins: list[Rows] = []
         self._noted: set[str] = set()
+        self.wholes: list[Full] = []
 
     def note(self, rows: Rows, guards: Sequence[Typed] = ()) -> None:
         """``guards``: those that follow the filters of the rows."""
@@ -54,13 +56,20 @@ class Failures:
     def _own(self, conditions: Sequence[Typed]) -> list[Typed]:
         return [replace(one, failure="") if one.raw in self._noted else one for one in conditions]
 
-    def mark(self) -> tuple[int, set[str]]:
-        return len(self._joins), set(self._noted)
+    def note_whole(self, queries: Sequence[str], whole: Full) -> None:
+        """``queries`` give the rows (``COLUMNS``) that a query leaves out which is computed again as a whole."""
+        if queries:
+            columns = [(name, Typed(quote(name), STRING, False)) for name in COLUMNS]
+            self.wholes.append(Full(" UNION ".join(queries), columns, whole.relations, whole.what))
 
-    def back_to(self, mark: tuple[int, set[str]]) -> None:
+    def mark(self) -> tuple[int, set[str], int]:
+        return len(self._joins), set(self._noted), len(self.wholes)
+
+    def back_to(self, mark: tuple[int, set[str], int]) -> None:
         """Forgets what was noted after a mark."""
         del self._joins[mark[0] :]
         self._noted = mark[1]
+        del self.wholes[mark[2] :]
 
     def queries(self) -> list[Failed]:
         return [query for rows in self._joins for query in failed(rows)]
@@ -205,6 +214,54 @@ def failed_groups(slots: Slots, having: Sequence[Typed]) -> tuple[Columns, list[
     key = _described(groups)
     before = list(having[: having.index(guards[0])])
     return _columns("group", key, guards, key), [*before, Typed(_broken(guards), BOOLEAN, False)]
+
+
+@dataclass(slots=True)
+class Translated:
+    """A SELECT as one text: its FROM, the tables in it, its conditions in order, its groups by name and what HAVING asks."""
+
+    source: str
+    items: Sequence[Item]
+    conditions: Sequence[Typed]
+    groups: Columns
+    having: Sequence[Typed]
+
+    def failed(self) -> list[str]:
+        """Queries for the rows and the groups that its guards leave out."""
+        names = [one.name for one in self.items]
+        several = len(names) > 1
+        every = [
+            (f"{item.name}.{name}" if several else name, typed)
+            for item in self.items
+            for name, typed in item.columns.items()
+        ]
+        operator = f"{'join' if several else 'row'} of {', '.join(names)}"
+        made = [
+            f"SELECT {columns} {self.source} WHERE {condition}"
+            for columns, condition in _runs(self.conditions, operator, _described(every))
+        ]
+        where = f" WHERE {' AND '.join(one.sql for one in self.conditions)}" if self.conditions else ""
+        keys = ", ".join(typed.raw for _, typed in self.groups)
+        grouped = f"{self.source}{where}{f' GROUP BY {keys}' if keys else ''}"
+        made += [
+            f"SELECT {columns} {grouped} HAVING {condition}"
+            for columns, condition in _runs(self.having, "group", _described(self.groups))
+        ]
+        return made
+
+
+def _runs(conditions: Sequence[Typed], operator: str, row: str) -> list[tuple[str, str]]:
+    """For each run of neighbouring guards: the columns of what it leaves out, and the condition that it does."""
+    made: list[tuple[str, str]] = []
+    index = 0
+    while index < len(conditions):
+        run = list(takewhile(lambda one: one.failure, conditions[index:]))
+        if run:
+            columns = selected(_columns(operator, row, run, row))
+            passed = [one.sql for one in conditions[:index]]
+            made.append((columns, " AND ".join([*passed, _broken(run)])))
+        index += len(run) + 1
+    return made
 
 
 # -- where they are listed ---------------------------------------------------------------------------------------------

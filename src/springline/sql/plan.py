@@ -161,6 +161,7 @@ class Planner(Intermediates):
         )
         shape = Full(sql, columns, tuple(translator.relations), reason.what)
         shape.key, shape.missing = full_key(self, node, tables)
+        self.failures.note_whole(translator.left_out, shape)
         return shape
 
     def checker(self, scope: Scope, grouping: Grouping | None = None) -> Checker:
@@ -242,6 +243,10 @@ class Planner(Intermediates):
                 name = f"s:{self.view}:e{number}"
                 schema = node_schema(name, shape.columns, [column for column, _ in shape.columns])
                 self.nodes.append(FailedRows(name, shape, schema))
+        for number, whole in enumerate(self.failures.wholes, start=1):
+            name = f"s:{self.view}:f{number}"
+            schema = node_schema(name, whole.columns, [])
+            self.nodes.append(FailedRows(name, whole, schema))
 
     def columns(self, checker: Checker, node: exp.Select) -> Columns:
         return [

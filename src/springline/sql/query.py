@@ -26,6 +26,7 @@ from springline.sql.check_calls import Grouping, contains_aggregate
 from springline.sql.clauses import (
     CommonTables,
     alias_columns,
+    is_preserved,
     join_condition,
     join_kind,
     joins,
@@ -35,7 +36,8 @@ from springline.sql.clauses import (
     row_conditions,
     written_name,
 )
-from springline.sql.dialect import Text, Tree, parse_query
+from springline.sql.dead_letters import Translated
+from springline.sql.dialect import Flink, Text, Tree, parse_query
 from springline.sql.groups_below import needs_groups_below, over_groups
 from springline.sql.guarded import Recorded, guarded, of_aggregation, of_columns, of_join, of_sum
 from springline.sql.lateral import is_lateral, unpacked
@@ -140,7 +142,8 @@ class SqlGrouping(Grouping):
 
 
 class Translator:
-    """Translates one text. ``relations`` lists what was read, in order of appearance."""
+    """Translates one text. ``relations`` lists what was read, in order of appearance; ``left_out`` are queries for the rows that a view
+    leaves out because an expression fails on them, those of correlated subqueries excepted."""
 
     def __init__(
         self, where: Text, catalog: Catalog, *, parameters: Mapping[str, SqlType] | None = None, ad_hoc: bool
@@ -148,6 +151,7 @@ class Translator:
         self.where = where
         self.catalog = catalog
         self.relations: list[str] = []
+        self.left_out: list[str] = []
         self._parameters = parameters or {}
         self._ad_hoc = ad_hoc
         self._aliases = 0
@@ -203,6 +207,9 @@ class Translator:
             guards, columns = of_columns(columns)
             of_groups += guards if grouped else []
             conditions += of_aggregation(texts, grouping.calls) if grouped else guards
+        if not ad_hoc:
+            groups = [(key.sql(dialect=Flink), typed) for key, typed in zip(keys, texts, strict=True)]
+            self.left_out += Translated(source, scope.items, conditions, groups, of_groups).failed()
         columns = resolved(columns, ties(texts if grouped else tie_columns(scope)))
         parts = [f"SELECT {'DISTINCT ' if node.args.get('distinct') else ''}{_listed(columns)}", source]
         if conditions:
@@ -276,7 +283,8 @@ class Translator:
     # -- FROM ------------------------------------------------------------------------------------------------------
 
     def _from(self, node: exp.Select, scope: Scope, tables: CommonTables) -> tuple[str, list[Typed]]:
-        """FROM, and the conditions that the rows on whose ON an expression fails do not meet."""
+        """FROM, and the conditions that the rows on whose ON an expression fails do not meet. That of an inner join is among them,
+        unless a join follows that gives rows of NULLs for what is before it."""
         clause = node.args.get("from_")
         if clause is None:
             if not self._ad_hoc:
@@ -307,6 +315,12 @@ class Translator:
             if not self._ad_hoc:
                 conditions, left_out = of_join(kind, conditions, item.columns.values())
                 obeyed += left_out
+                if (
+                    kind == "inner"
+                    and not is_preserved(node, join)
+                    and any(one.failure for one in conditions)
+                ):
+                    obeyed, conditions = [*obeyed, *conditions], []
             condition = " AND ".join(one.sql for one in conditions) or "1"
             parts.append(f"{'' if kind == 'inner' else kind.upper()} JOIN {sql} ON {condition}".strip())
         return " ".join(parts), obeyed
@@ -330,21 +344,13 @@ class Translator:
             )
         if (common := tables.find(node)) is not None:
             cte, seen = common
-            sql, columns = self.query(cte.this, None, seen)
-            names = alias_columns(self.where, cte, [name for name, _ in columns])
-            columns = [(name, typed) for name, (_, typed) in zip(names, columns, strict=True)]
-            inner = (
-                f"SELECT {', '.join(quote(name) for name in names)} FROM ({sql})"
-                if cte.args["alias"].columns
-                else sql
-            )
             if cte.args["alias"].columns:
                 raise self.where.error(
                     cte, "WITH t(a, b) is not supported.", "Name the columns in its SELECT: … AS a."
                 )
-            return f"({inner}) AS {alias}", self._derived(
-                node, node.alias or node.name, alias, columns, nullable
-            )
+            sql, columns = self.query(cte.this, None, seen)
+            derived = self._derived(node, node.alias or node.name, alias, columns, nullable)
+            return f"({sql}) AS {alias}", derived
         schema = resolve(self.where, self.catalog, node)
         if self._ad_hoc and not schema.kept:
             raise self.where.error(
