@@ -25,7 +25,21 @@ APPLICATION_ID: Final = 0x53504C4E
 """'SPLN', in the header of every file that we write."""
 
 BUSY_TIMEOUT_MS: Final = 10_000
+STATEMENT_JOURNAL_BYTES: Final = 16 << 20
+"""How much of what a statement changes is held in memory, so that it can be undone; SQLite's own limit is 64 KiB, of some sixteen pages,
+and beyond it every page that a tick changes is written to a temporary file first."""
 LOCK_PATIENCE_S: Final = 0.2
+
+
+def _keep_statement_journals_in_memory() -> None:
+    """A setting of the SQLite in this process, which can be made while nobody uses it; where somebody does, its own limit stays."""
+    if not apsw.connections():
+        apsw.shutdown()
+        apsw.config(apsw.SQLITE_CONFIG_STMTJRNL_SPILL, STATEMENT_JOURNAL_BYTES)
+        apsw.initialize()
+
+
+_keep_statement_journals_in_memory()
 
 
 @dataclass(frozen=True)
