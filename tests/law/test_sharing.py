@@ -199,6 +199,10 @@ def test_the_law_catches_that_dead_letters_of_what_is_shared_are_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     check(failing_case(), [2])
-    monkeypatch.setattr(sql_harness, "hidden_inputs", lambda *_: [])
+
+    def none(*_: object) -> list[str]:
+        return []
+
+    monkeypatch.setattr(sql_harness, "hidden_inputs", none)
     with pytest.raises(AssertionError):
         check(failing_case(), [2])

@@ -171,7 +171,8 @@ class _Finder:
         needed = self._needed(query, tables)
         if None in needed.values():
             return None
-        head = ", ".join(f"`{name}` AS ({text})" for name, text in needed.items())
+        # A text may end with a comment, which ends with its line.
+        head = ", ".join(f"`{name}` AS ({text}\n)" for name, text in needed.items())
         text = body
         if head and body[:4].upper() == "WITH":
             text = f"WITH {head}, {body[4:].lstrip()}"

@@ -65,6 +65,14 @@ SAME = {
         "SELECT x.n, x.customer FROM (select customer, COUNT(*) as n,\n SUM(amount) AS total -- all\n from shop.orders"
         " group by customer) x",
     ),
+    "comments at the end of WITH queries": (
+        f"WITH t AS ({TOTALS} -- once\n), u AS (SELECT DISTINCT n FROM t -- more\n) SELECT n FROM u WHERE n > 1",
+        f"SELECT COUNT(*) AS k FROM (SELECT DISTINCT n FROM ({TOTALS}) AS t) AS q",
+    ),
+    "a WITH query in a WITH query": (
+        f"WITH t AS ({TOTALS}), u AS (WITH w AS (SELECT n FROM t WHERE n > 1) SELECT DISTINCT n FROM w) SELECT n FROM u WHERE n > 2",
+        f"WITH u AS (WITH t AS ({TOTALS}), w AS (SELECT n FROM t WHERE n > 1) SELECT DISTINCT n FROM w) SELECT n FROM u WHERE n > 3",
+    ),
     "a WITH query": (NAMES, f"WITH t AS ({TOTALS}) SELECT customer, n FROM t WHERE n > 1"),
     "a WITH query that reads another": (
         f"WITH t AS ({TOTALS}), u AS (SELECT DISTINCT n FROM t) SELECT n FROM u WHERE n > 1",
