@@ -18,14 +18,12 @@ from hypothesis import strategies as st
 
 from springline.core.schema import Column, TableSchema
 from springline.core.types import INT
-from springline.errors import SqlError
 from springline.runtime.embedded import sharing
-from springline.sql import compile_view
 from springline.sql.program import Step, ViewProgram
 from springline.sql.sharing import is_shared
 from springline.testing import sql_harness
 from springline.testing.sql_harness import SqlHarness
-from tests.law.cases import Case, Change, Changelog, law, made_tables, relation
+from tests.law.cases import Case, Change, common_cases, law, made_common_case
 from tests.law.check import (
     Reported,
     assert_no_leftovers,
@@ -35,39 +33,11 @@ from tests.law.check import (
     net,
     ticks,
 )
-from tests.law.choices import Choices, Drawn, Seeded, chance
-from tests.law.pieces import both
-from tests.law.queries import Queries, Relation
+from tests.law.choices import Seeded
 from tests.law.test_failing import T, U, changelogs, views
 
 CUTS = st.lists(st.integers(1, 5), min_size=1, max_size=16)
-SEEDS: Final = range(40)
-
-
-def made_common_case(choices: Choices) -> Case:
-    """Tables, and two or three views that contain the same query, as far as the compiler takes them."""
-    peer = not chance(choices, 3)
-    case = Case(made_tables(choices, peer=peer), peer=peer)
-    catalog = {schema.name: schema for schema in case.tables}
-    tables = [relation(schema) for schema in case.tables]
-    common = Queries(choices, tables, peer=peer).view()
-    derived = Relation(both("({0})", common.piece), common.columns, common.key)
-    for number in range(2 + choices.below(2)):
-        # With fewer tables beside it the common query is chosen more often; once in a while it is not.
-        text = Queries(choices, [derived, derived, *tables[:1]], peer=peer).view().piece.flink
-        try:
-            compile_view("v", text, catalog)
-        except SqlError as error:
-            case.refused.append((text, error.message))
-            continue
-        case.views.append((f"v{number}", text))
-    case.changes = Changelog(choices, case.tables, peer=peer).steps(2 + choices.below(13))
-    return case
-
-
-@st.composite
-def common_cases(draw: Callable[..., Any]) -> Case:
-    return made_common_case(Drawn(draw))
+SEEDS: Final = range(24)
 
 
 def build_sharing(case: Case) -> SqlHarness:
@@ -167,7 +137,7 @@ def near_misses() -> Case:
     return Case([NUMBERS], views, [("s.a", None, (id_, id_ % 3, 1)) for id_ in range(5)])
 
 
-def without_where(program: ViewProgram, named: Callable[[ViewProgram], str] = sharing._named) -> str:
+def without_where(program: ViewProgram, named: Callable[[ViewProgram], str] = sharing.shared_name) -> str:
     """The name of a query as if WHERE did not belong to it."""
     steps = [Step(re.sub(r" WHERE \(t\d+\..*?\)(?=\))", "", one.sql), one.why) for one in program.backfill]
     return named(replace(program, backfill=tuple(steps)))
@@ -178,7 +148,7 @@ def test_without_a_mistake_near_misses_are_apart() -> None:
 
 
 def test_the_law_catches_that_where_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "_named", without_where)
+    monkeypatch.setattr(sharing, "shared_name", without_where)
     assert any(map(is_shared, build_sharing(near_misses()).views)), "the mutant changed nothing"
     with pytest.raises(AssertionError):
         check(near_misses(), [2])

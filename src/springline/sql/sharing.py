@@ -171,13 +171,12 @@ class _Finder:
         needed = self._needed(query, tables)
         if None in needed.values():
             return None
+        if not needed:
+            return body
         # A text may end with a comment, which ends with its line.
         head = ", ".join(f"`{name}` AS ({text}\n)" for name, text in needed.items())
-        text = body
-        if head and body[:4].upper() == "WITH":
-            text = f"WITH {head}, {body[4:].lstrip()}"
-        elif head:
-            text = f"WITH {head} {body}"
+        is_with = body[:4].upper() == "WITH"
+        text = f"WITH {head}, {body[4:].lstrip()}" if is_with else f"WITH {head} {body}"
         try:
             again = closed(parse_query(text, self._where.functions)[0], CommonTables())
         except SqlError:

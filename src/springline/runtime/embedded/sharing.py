@@ -189,11 +189,12 @@ class _Chooser:
                 self._names[text] = None
             else:
                 is_timed = program.schema.event_time is not None
-                self._names[text] = None if is_timed or not _may_share(program) else _named(program)
+                self._names[text] = None if is_timed or not _may_share(program) else shared_name(program)
         return self._names[text]
 
 
-def _named(program: ViewProgram) -> str:
+def shared_name(program: ViewProgram) -> str:
+    """The name of the hidden view of a query, from what the query compiles to."""
     steps = [step.sql for step in (*program.state, *program.backfill)]
     text = json.dumps([program.schema.to_json(), steps], sort_keys=True)
     return SHARED + hashlib.sha256(text.encode()).hexdigest()[:24]
