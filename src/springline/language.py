@@ -12,6 +12,7 @@ from springline.runtime.embedded.catalog import ViewDefinition
 from springline.runtime.embedded.runtime import Language
 from springline.sql import Functions, compile_query, compile_view, explain, register_functions
 from springline.sql.program import QueryProgram, ViewProgram
+from springline.sql.sharing import is_shared
 
 
 def language(functions: Functions | None = None) -> Language:
@@ -21,10 +22,11 @@ def language(functions: Functions | None = None) -> Language:
         return compile_view(
             definition.name,
             definition.text,
-            schemas,
+            {name: schema for name, schema in schemas.items() if not is_shared(name)},
             key=definition.key,
             windows=definition.windows,
             functions=functions,
+            shared=[(text, schemas[name]) for text, name in definition.shared if name in schemas],
         )
 
     def query(

@@ -17,7 +17,7 @@ from springline.sql import compile_view
 from springline.sql.program import ViewProgram
 from tests.law.choices import Choices, Drawn, chance, pick
 from tests.law.domains import NASTY, PLAIN
-from tests.law.pieces import pair
+from tests.law.pieces import both, pair
 from tests.law.queries import Queries, Query, Relation
 from tests.law.user_functions import FUNCTIONS
 
@@ -211,3 +211,29 @@ def assert_types(query: Query, program: ViewProgram) -> None:
 @st.composite
 def cases(draw: Callable[..., Any], most_views: int = 2, most_changes: int = 16) -> Case:
     return made_case(Drawn(draw), most_views=most_views, most_changes=most_changes)
+
+
+def made_common_case(choices: Choices, *, most_changes: int = 14) -> Case:
+    """Tables, and two or three views that contain the same query, as far as the compiler takes them."""
+    peer = not chance(choices, 3)
+    case = Case(made_tables(choices, peer=peer), peer=peer)
+    catalog = {schema.name: schema for schema in case.tables}
+    tables = [relation(schema) for schema in case.tables]
+    common = Queries(choices, tables, peer=peer).view()
+    derived = Relation(both("({0})", common.piece), common.columns, common.key)
+    for number in range(2 + choices.below(2)):
+        # With fewer tables beside it the common query is chosen more often; once in a while it is not.
+        text = Queries(choices, [derived, derived, *tables[:1]], peer=peer).view().piece.flink
+        try:
+            compile_view("v", text, catalog)
+        except SqlError as error:
+            case.refused.append((text, error.message))
+            continue
+        case.views.append((f"v{number}", text))
+    case.changes = Changelog(choices, case.tables, peer=peer).steps(2 + choices.below(most_changes - 1))
+    return case
+
+
+@st.composite
+def common_cases(draw: Callable[..., Any], most_changes: int = 14) -> Case:
+    return made_common_case(Drawn(draw), most_changes=most_changes)

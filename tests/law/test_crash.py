@@ -26,7 +26,7 @@ from springline.runtime.embedded.engine import Engine
 from springline.runtime.embedded.state import STATE_FORMAT, read_resume
 from springline.sql import register_functions
 from springline.storage import open_file
-from tests.law.cases import Case, Change, Row, cases, law
+from tests.law.cases import Case, Change, Row, cases, common_cases, law
 from tests.law.check import comparable, ticks
 from tests.law.coverage import counted
 
@@ -179,7 +179,11 @@ def copied(path: Path, name: str) -> Path:
 
 
 @law(25)
-@given(cases(most_changes=12), st.lists(st.integers(2, 6), min_size=1, max_size=3), st.data())
+@given(
+    st.one_of(cases(most_changes=12), common_cases(most_changes=12)),
+    st.lists(st.integers(2, 6), min_size=1, max_size=3),
+    st.data(),
+)
 def test_a_tick_that_ends_anywhere_leaves_nothing_and_can_be_done_again(
     case: Case, cuts: list[int], data: st.DataObject
 ) -> None:

@@ -203,10 +203,12 @@ def _files(folder: DataFolder, settings: Settings) -> Iterator[Finding]:
     with open_state(folder) as connection:
         from springline.runtime.embedded.dead_letters import left_out
         from springline.runtime.embedded.state import read_relations
+        from springline.sql.sharing import is_shared
 
         [(dead,)] = connection.execute("SELECT count(*) FROM _dead_letters").fetchall()
         dead += sum(left_out(connection, read_relations(connection)).values())
-        stopped = connection.execute("SELECT name, error FROM _relations WHERE state = 'stopped'").fetchall()
+        found = connection.execute("SELECT name, error FROM _relations WHERE state = 'stopped'").fetchall()
+        stopped = [(name, error) for name, error in found if not is_shared(name)]
     if dead:
         yield Finding(
             "warning",

@@ -12,7 +12,6 @@ from springline.cli.application import load_app
 from springline.cli.offline import open_state
 from springline.cli.options import json_option, url_option, with_settings
 from springline.cli.output import print_json
-from springline.errors import NotFound
 from springline.settings import Settings, given
 from springline.storage import DataFolder
 
@@ -45,20 +44,10 @@ def command(settings: Settings, view: str, target: str | None, url: str | None, 
 
 
 def _explain_declared(app: App, folder: DataFolder, view: str) -> str:
-    """The view compiled against the tables of the state, and the views declared before it."""
+    """The view as the application makes it over the tables of the state."""
     from springline.language import language
-    from springline.runtime.embedded.state import read_relations
-    from springline.runtime.embedded.watermarks import with_event_times
+    from springline.runtime.embedded.explaining import explained
 
+    made = language(app.functions)
     with open_state(folder) as connection:
-        relations = read_relations(connection)
-    compiler = language(app.functions)
-    tables = {name: one.schema for name, one in relations.items() if one.kind == "table"}
-    schemas = with_event_times(tables, app.event_times)
-    for definition in app.views:
-        program = compiler.compile_view(definition, schemas)
-        if definition.name == view:
-            return compiler.explain(program)
-        schemas[definition.name] = program.schema
-    known = ", ".join(one.name for one in app.views) or "none"
-    raise NotFound(f"There is no view {view!r}.", hint=f"Known: {known}.")
+        return explained(view, app.views, connection, app.event_times, made.compile_view, made.explain)

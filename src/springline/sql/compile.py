@@ -22,6 +22,7 @@ from springline.sql.query import Translator
 from springline.sql.rows import Index, names_of
 from springline.sql.sessions import maintain_sessions
 from springline.sql.shapes import Full, History, Node, Outer, Over, Plan, Project, Sessions, Stream
+from springline.sql.sharing import is_shared, shared_rows, subplans
 from springline.sql.streams import maintain_stream
 from springline.sql.typed import quote
 from springline.sql.user_functions import Functions
@@ -37,21 +38,29 @@ def compile_view(
     key: Sequence[str] | None = None,
     windows: WindowMode = "closing",
     functions: Functions | None = None,
+    shared: Sequence[tuple[str, TableSchema]] = (),
 ) -> ViewProgram:
     """Compiles a view's SELECT over the relations of ``catalog``.
 
     The key is inferred (group columns; keys of the joined tables as far as they are shown) or declared with ``key``; a declared
     key is checked whenever rows change. ``windows="live"``: windows over event time do not close. Raises SqlError with line and
-    column where the text cannot be used. ``functions``: the application's.
+    column where the text cannot be used. ``functions``: the application's. ``shared``: texts of subqueries (``ViewProgram.subplans``), each
+    with the hidden view that is read in its place; ``batch`` reads none.
     """
     query, where = parse_query(text, functions)
     relations = Catalog(catalog)
-    plan = Planner(where, relations, name, live=windows == "live").plan(query, key)
+    planner = Planner(where, relations, name, live=windows == "live")
+    planner.shared = shared_rows(shared, where)
+    plan = planner.plan(query, key)
     if name in plan.inputs:
         raise SqlError(f"View {name!r} reads itself.", hint="Give the view another name.", statement=text)
     batch, _ = Translator(where, relations, ad_hoc=False).query(query, None, CommonTables())
-    made = replace(_assemble(name, text, plan, batch), has_declared_key=key is not None)
-    timed = [one for one in plan.inputs if relations[one].event_time is not None]
+    made = replace(
+        _assemble(name, text, plan, batch),
+        has_declared_key=key is not None,
+        subplans=subplans(query, where, relations),
+    )
+    timed = [one for one in plan.inputs if one in relations and relations[one].event_time is not None]
     if not timed or not (made.close or made.schema.event_time):
         return made
     follow, forget = follow_watermarks(name, timed)
@@ -113,7 +122,7 @@ def _assemble(name: str, text: str, plan: Plan, batch: str) -> ViewProgram:
     backfill.extend(letters.backfill)
     levels.extend(letters.levels)
     warnings = [*plan.warnings]
-    for relation in dict.fromkeys(one for one in scans if one not in own):
+    for relation in dict.fromkeys(one for one in scans if one not in own and not is_shared(one)):
         warnings.append(
             f"{relation} is joined without an equality that an index could serve: a change reads it whole."
         )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from springline.core.types import BIGINT
 from springline.sql import outer_joins
 from springline.sql.aggregates import Slots, group_output
 from springline.sql.catalog import Catalog
+from springline.sql.clauses import CommonTables
 from springline.sql.dead_letters import Failures
-from springline.sql.dialect import Text
+from springline.sql.dialect import Text, Tree
 from springline.sql.guarded import of_columns
 from springline.sql.keys import row_key, with_hidden_key
 from springline.sql.layout import numbered
@@ -29,6 +30,7 @@ from springline.sql.shapes import (
     Shape,
     node_schema,
 )
+from springline.sql.sharing import SharedRows, closed
 from springline.sql.typed import Typed
 from springline.sql.windows_plan import PlannedWindows
 
@@ -49,6 +51,8 @@ class Intermediates:
         self._signatures: dict[str, str] = {}
         self._reads: dict[str, int] = {}
         self.failures = Failures()
+        self.shared: Mapping[str, SharedRows] = {}
+        """Hidden views that are read in place of subqueries (``sharing.py``)."""
 
     def alias(self) -> str:
         self._aliases += 1
@@ -102,6 +106,15 @@ class Intermediates:
         made = [(column, columns[column]) for column in visible]
         self.windows.follow(shape.columns[: len(made)], made)
         return Rows([occurrence]), made
+
+    def read_shared(self, query: Tree, tables: CommonTables) -> tuple[Rows, Columns] | None:
+        """The hidden view that holds the rows of a query, as a table of FROM; None where there is none."""
+        found = self.shared.get(repr(closed(query, tables))) if self.shared else None
+        if found is None:
+            return None
+        self.inputs[found.schema.name] = None
+        occurrence = Occurrence(self.alias(), found.schema, single=found.single)
+        return Rows([occurrence]), list(relation_columns(found.schema, occurrence.alias).items())
 
     def _node(self, shape: Shape) -> Node:
         """The node of a shape; one that the plan has already, if they are the same."""

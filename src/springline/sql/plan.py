@@ -95,7 +95,7 @@ class Planner(Intermediates):
         )
         for node in self.nodes:
             warn(self, node.shape)
-        inputs = [self.catalog[name] for name in self.inputs]
+        inputs = [self.catalog[name] for name in self.inputs if name in self.catalog]
         nodes = keep_streams(self.view, laid_out(self, self.nodes), inputs, self.where)
         return Plan(nodes, tuple(self.inputs), self.warnings)
 
@@ -149,7 +149,9 @@ class Planner(Intermediates):
 
     def probe(self) -> Planner:
         """Another planner over the same catalog, to try something out."""
-        return Planner(self.where, self.catalog, self.view)
+        made = Planner(self.where, self.catalog, self.view)
+        made.shared = self.shared
+        return made
 
     def _full(self, node: Tree, tables: CommonTables, reason: NotIncremental) -> Shape:
         translator = Translator(self.where, self.catalog, ad_hoc=False)
@@ -359,7 +361,7 @@ class Planner(Intermediates):
         if isinstance(node, exp.Subquery):
             if not node.alias:
                 raise self.where.error(node, "A query in FROM needs a name.", "(SELECT …) AS some_name.")
-            return self._derived(node, node.alias, self.shape(node.this, tables), nullable=nullable)
+            return self._derived(node, node.alias, node.this, tables, nullable=nullable)
         if isinstance(node, WindowTable):
             return self._windowed(node, tables, nullable=nullable)
         if not isinstance(node, exp.Table):
@@ -374,7 +376,7 @@ class Planner(Intermediates):
                 raise self.where.error(
                     cte, "WITH t(a, b) is not supported.", "Name the columns in its SELECT: … AS a."
                 )
-            return self._derived(node, node.alias or node.name, self.shape(cte.this, seen), nullable=nullable)
+            return self._derived(node, node.alias or node.name, cte.this, seen, nullable=nullable)
         schema = resolve(self.where, self.catalog, node)
         self.inputs[schema.name] = None
         occurrence = Occurrence(self.alias(), schema)
@@ -410,10 +412,22 @@ class Planner(Intermediates):
             return rows, item
         columns = list(item.columns.items())
         key, missing = row_key(rows, columns)
-        return self._derived(node, item.name, Project([(rows, columns)], key, missing), nullable=True)
+        return self._named(node, item.name, Project([(rows, columns)], key, missing), nullable=True)
 
-    def _derived(self, node: Tree, name: str, shape: Shape, *, nullable: bool) -> tuple[Rows, Item]:
+    def _derived(
+        self, node: Tree, name: str, query: Tree, tables: CommonTables, *, nullable: bool
+    ) -> tuple[Rows, Item]:
+        if (read := self.read_shared(query, tables)) is not None:
+            return self._item(node, name, *read, nullable=nullable)
+        return self._named(node, name, self.shape(query, tables), nullable=nullable)
+
+    def _named(self, node: Tree, name: str, shape: Shape, *, nullable: bool) -> tuple[Rows, Item]:
         rows, columns = inlined(shape, nullable=nullable) or self.materialised(shape)
+        return self._item(node, name, rows, columns, nullable=nullable)
+
+    def _item(
+        self, node: Tree, name: str, rows: Rows, columns: Columns, *, nullable: bool
+    ) -> tuple[Rows, Item]:
         given = alias_columns(self.where, node, [column for column, _ in columns])
         made = {
             shown: replace(typed, nullable=typed.nullable or nullable)

@@ -51,6 +51,16 @@ class OperatorLevel:
 
 
 @dataclass(frozen=True, slots=True)
+class Subplan:
+    """A subquery whose rows a hidden view could keep for several views: its text, which stands for itself, the relations that it reads, and
+    the subplans within it."""
+
+    text: str
+    reads: tuple[str, ...]
+    inner: tuple[Subplan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ViewProgram:
     """A compiled view. Every statement is complete SQL; nothing is formatted at run time.
 
@@ -83,6 +93,8 @@ class ViewProgram:
     sides: tuple[TableSchema, ...] = field(default=())
     has_declared_key: bool = False
     """Whether the key was declared, and so must be checked with every change; an inferred one cannot be violated."""
+    subplans: tuple[Subplan, ...] = field(default=())
+    """Subqueries that other views may have too (``sql/sharing.py``)."""
 
 
 @dataclass(frozen=True, slots=True)

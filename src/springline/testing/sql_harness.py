@@ -12,6 +12,8 @@ import apsw
 
 from springline.core.schema import TableSchema
 from springline.core.types import Stored, load, store
+from springline.runtime.embedded.changing import ViewDefinition, compile_all
+from springline.runtime.embedded.sharing import hidden_inputs, shared_forms
 from springline.runtime.embedded.tables import RelationStatements, create_relation, create_scratch, quote
 from springline.runtime.embedded.watermarks import WATERMARKS_DDL, Watermarks
 from springline.sql.compile import compile_view
@@ -19,6 +21,7 @@ from springline.sql.dead_letters import count_table, letters_table
 from springline.sql.functions import ErrorHook, register_functions
 from springline.sql.program import Step, ViewProgram, WindowMode
 from springline.sql.query import compile_query
+from springline.sql.sharing import is_shared
 from springline.sql.user_functions import Functions
 
 Row = tuple[Stored, ...]
@@ -62,6 +65,30 @@ class SqlHarness:
     ) -> ViewProgram:
         """Compiles a view and fills it from the current rows."""
         program = compile_view(name, text, self.schemas, key=key, windows=windows, functions=self._functions)
+        return self._add(program)
+
+    def add_sharing_views(self, views: Mapping[str, str]) -> None:
+        """Compiles views (their texts by name) that share common subqueries, as an application's do, and fills them from the current
+        rows. What they share becomes hidden views among ``views``."""
+
+        def compiled(definition: ViewDefinition, schemas: Mapping[str, TableSchema]) -> ViewProgram:
+            return compile_view(
+                definition.name,
+                definition.text,
+                {one: schema for one, schema in schemas.items() if not is_shared(one)},
+                functions=self._functions,
+                shared=[(text, schemas[one]) for text, one in definition.shared],
+            )
+
+        definitions = [ViewDefinition(name, text) for name, text in views.items()]
+        found = compile_all(definitions, self.schemas, compiled)
+        for error in found.broken.values():
+            raise error
+        for form in shared_forms(definitions, found.programs, self.schemas, compiled).values():
+            self._add(form.program)
+
+    def _add(self, program: ViewProgram) -> ViewProgram:
+        name = program.name
         self._create(program.schema)
         self.views[name] = program
         self._run(program.state)
@@ -130,18 +157,26 @@ class SqlHarness:
 
     def dead_letters(self, view: str) -> list[tuple[str, str, str]]:
         """(operator, key, reason) of the rows that a view leaves out, in order."""
-        if not self._has(letters_table(view)):
-            return []
-        return self.connection.execute(
-            f"SELECT operator, key, reason FROM main.{quote(letters_table(view))} ORDER BY 1, 2, 3"
-        ).fetchall()
+        found: dict[tuple[str, str], tuple[str, str, str]] = {}
+        for part in filter(lambda one: self._has(letters_table(one)), self._parts(view)):
+            for operator, key, reason in self.connection.execute(
+                f"SELECT operator, key, reason FROM main.{quote(letters_table(part))}"
+            ):
+                found.setdefault((operator, key), (operator, key, reason))
+        return sorted(found.values())
 
     def left_out(self, view: str) -> int:
         """How many rows a view leaves out."""
-        if not self._has(count_table(view)):
-            return 0
-        found = self.connection.execute(f"SELECT rows FROM main.{quote(count_table(view))}").fetchall()
-        return int(found[0][0]) if found else 0
+        parts = filter(lambda one: self._has(count_table(one)), self._parts(view))
+        found = [
+            self.connection.execute(f"SELECT rows FROM main.{quote(count_table(part))}").fetchall()
+            for part in parts
+        ]
+        return sum(int(rows[0][0]) for rows in found if rows)
+
+    def _parts(self, view: str) -> list[str]:
+        """The view and the hidden views that it reads."""
+        return [view, *hidden_inputs(view, lambda one: self.views[one].inputs if one in self.views else ())]
 
     def _has(self, table: str) -> bool:
         return bool(

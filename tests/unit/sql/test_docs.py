@@ -10,8 +10,9 @@ import pytest
 from springline.app import App
 from springline.core.types import load, render
 from springline.settings import Settings
-from springline.sql import compile_query
+from springline.sql import compile_query, explain
 from springline.sql.scalars import names
+from springline.sql.sharing import SHARED, is_shared
 from springline.testing.scenarios import parse_scenario
 from springline.testing.sql_harness import SqlHarness
 
@@ -61,6 +62,16 @@ def test_every_function_has_an_example() -> None:
     examples = " ".join(expression for expression, _ in EXAMPLES)
     missing = [name for name in names() if not re.search(rf"\b{name}\(", examples)]
     assert not missing
+
+
+def test_what_the_page_says_is_shared_is_shared() -> None:
+    views = dict(re.findall(r'^app\.view\("(\w+)", +"(.*)"\)$', TEXT, re.MULTILINE))
+    harness = SqlHarness(parse_scenario(TEXT).tables)
+    harness.add_sharing_views(views)
+    [shared] = [program for name, program in harness.views.items() if is_shared(name)]
+    assert all(shared.name in harness.views[name].inputs for name in views)
+    told = explain(shared).splitlines()[0].replace(shared.name, f"{SHARED}…")
+    assert f"shared with many: {shared.text}\n{told}\n" in TEXT
 
 
 def test_python_functions_of_the_page() -> None:

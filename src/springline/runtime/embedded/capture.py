@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from springline.core.position import Position
-from springline.errors import SpringlineError, StorageFull
+from springline.errors import NotFound, SpringlineError, StorageFull
 from springline.log.sqlite import SqliteLog
 from springline.sources.base import Reloadable, Source, SourceStatus
 
@@ -112,3 +112,23 @@ class Capture:
         finally:
             self._position = writer.position()
             writer.close()
+
+
+def to_reload(names: Sequence[str], able: Collection[str], relations: Iterable[str]) -> dict[str, list[str]]:
+    """The tables to load again, by source: those named, or of the sources named; of all that are ``able`` where none is. Raises NotFound
+    for others. Pure."""
+    tables: dict[str, list[str]] = {name: [] for name in able}
+    for table in relations:
+        if (source := table.partition(".")[0]) in tables:
+            tables[source].append(table)
+    chosen: dict[str, list[str]] = {}
+    for name in names or able:
+        source = name.partition(".")[0]
+        mine = tables.get(source, []) if name == source else [name]
+        if not set(mine) <= set(tables.get(source, [])) or source not in able:
+            known = ", ".join(table for many in tables.values() for table in many) or "none"
+            raise NotFound(
+                f"{name!r} is not a table that can be loaded again.", hint=f"Tables that can: {known}."
+            )
+        chosen.setdefault(source, []).extend(mine)
+    return chosen

@@ -14,15 +14,17 @@ import apsw
 
 from springline.core.position import Tick
 from springline.core.schema import EventTime, TableSchema
-from springline.errors import ConfigurationError, SqlError
+from springline.errors import SqlError
 from springline.runtime.base import RelationChange
 from springline.runtime.embedded.changelists import APPLICATION, ChangeLists
 from springline.runtime.embedded.changing import (
     Compiled,
     Compiler,
     ViewDefinition,
+    check_names,
     compile_all,
     components,
+    downstream,
     fingerprint,
     in_order,
     outer_inputs,
@@ -33,6 +35,7 @@ from springline.runtime.embedded.feeds import rendered_delta
 from springline.runtime.embedded.indexes import drop_unused_indexes, ensure_index, shared_indexes
 from springline.runtime.embedded.mirror import Key, Mirror
 from springline.runtime.embedded.reshape import keeps_values, reshape_statements
+from springline.runtime.embedded.sharing import shared_forms, spoken_of
 from springline.runtime.embedded.state import (
     Relation,
     read_definitions,
@@ -45,12 +48,12 @@ from springline.runtime.embedded.tables import (
     create_relation,
     create_scratch,
     drop_relation,
-    key_names,
     quote,
 )
-from springline.runtime.embedded.views import View, ViewFailed
+from springline.runtime.embedded.views import View, ViewFailed, as_relation
 from springline.runtime.embedded.watermarks import Watermarks
 from springline.sql.program import ViewProgram
+from springline.sql.sharing import is_shared
 
 __all__ = ["Compiler", "Relations", "ViewDefinition"]
 
@@ -79,6 +82,8 @@ class Relations:
         self.unbuilt: dict[str, ViewProgram] = {}
         """Views that wait to be built, each after those that it reads. Replaced, never changed: other threads look at it."""
         self._definitions: dict[str, ViewDefinition] = {}
+        self._forms: dict[str, ViewDefinition] = {}
+        """As what views are maintained, with the hidden ones that they share (``sharing.py``)."""
         self.relations: dict[str, Relation] = {}
         self.mirrors: dict[str, Mirror] = {}
         self.views_in_order: list[View] = []
@@ -159,18 +164,7 @@ class Relations:
         relation = self.relations[table]
         has_rows = self._connection.execute(f"SELECT 1 FROM main.{quote(table)} LIMIT 1").fetchone()
         if has_rows and relation.schema.key:
-            columns = ", ".join(
-                f"{quote(part)} {relation.schema.column(part).type.sqlite}"
-                for part in key_names(relation.schema)
-            )
-            names = ", ".join(map(quote, key_names(relation.schema)))
-            seen = quote("seen:" + table)
-            self._execute(
-                [
-                    f"DROP TABLE IF EXISTS main.{seen}",
-                    f"CREATE TABLE main.{seen}({columns}, PRIMARY KEY({names})) STRICT, WITHOUT ROWID",
-                ]
-            )
+            self.mirrors[table].begin_seen()
             self.reloading.add(table)
         self._set_state(table, "loading")
 
@@ -197,8 +191,7 @@ class Relations:
         new views are filled from the current tables, changed ones are built anew, removed ones dropped; nothing else is touched.
         Names of the views that were built here; ``unbuilt`` has those that are to be built beside the ticks. Raises SqlError for a
         new definition that cannot be used; one that was in use before is stopped with the reason."""
-        if len({one.name for one in definitions}) != len(definitions):
-            raise ConfigurationError("Two views have the same name.", hint="Give each view its own name.")
+        check_names(definitions)
         self._definitions = {}
         for name in set(self.mirrors) - {schema.name for schema in tables}:
             self.drop_table(name)
@@ -221,10 +214,17 @@ class Relations:
             for name, error in compiled.broken.items():
                 if installed.get(name) != self._definitions[name]:
                     raise error
-        programs = compiled.programs
-        wanted = to_build(
-            programs, lambda one: self._is_current(one) and not set(disturbed) & set(one.inputs)
+
+        def is_current(one: ViewProgram) -> bool:
+            return self._is_current(one) and not set(disturbed) & set(one.inputs)
+
+        declared = self._definitions.values()
+        forms = shared_forms(
+            declared, compiled.programs, tables, self._compile, installed=installed, is_current=is_current
         )
+        self._forms = {name: form.definition for name, form in forms.items()}
+        programs = {name: form.program for name, form in forms.items()}
+        wanted = to_build(programs, is_current)
         views = [self._attached(programs[name]) for name in programs if name not in wanted]
         old = [self._old_version(name, installed.get(name), disturbed) for name in wanted]
         views += [view for view in old if view is not None]
@@ -328,9 +328,7 @@ class Relations:
         """Fills a view now; whether that went well. Otherwise it is stopped with the reason."""
         name = program.name
         if stopped := [one for one in program.inputs if one not in self.relations or self._is_broken(one)]:
-            self._write_stopped(
-                name, f"View {name!r} is stopped: view {stopped[0]!r}, which it reads, is stopped."
-            )
+            self._write_stopped(name, self.why_stopped(name, stopped[0]))
             return False
         view = View(self._connection, program)
         try:
@@ -352,19 +350,8 @@ class Relations:
 
     def record_view(self, program: ViewProgram) -> None:
         """The state holds this view now."""
-        write_relation(
-            self._connection,
-            Relation(
-                program.name,
-                "view",
-                program.schema,
-                "live",
-                fingerprint(program),
-                tuple([step.sql for step in program.drop] + drop_relation(program.name)),
-                inputs=program.inputs,
-            ),
-        )
-        write_definition(self._connection, program.name, self._definitions[program.name].to_json())
+        write_relation(self._connection, as_relation(program))
+        write_definition(self._connection, program.name, self._definition(program.name).to_json())
         self.relations = read_relations(self._connection)
 
     def add_view(self, view: View) -> None:
@@ -394,6 +381,9 @@ class Relations:
         """A view that waits to be built cannot be: the version that there is goes on with the reason as its error, or else the view
         is stopped."""
         self.unbuilt = {one: program for one, program in self.unbuilt.items() if one != name}
+        if is_shared(name):
+            return
+        reason = spoken_of(reason, name)
         if name in self._views:
             told = f"The new definition of view {name!r} is not used, the one before it goes on: {reason}"
             self._set_state(name, "live", told)
@@ -403,32 +393,36 @@ class Relations:
     def drop_unused(self) -> None:
         """Drops views that are not declared and that no version of another one reads any more, and indexes that views shared and
         none needs."""
+        awaited = {one for program in self.unbuilt.values() for one in program.inputs}
         for view in reversed(self.views_in_order):
-            if view.name not in self._definitions and view.name not in self.readers:
+            if view.name not in self._definitions and view.name not in {*self.readers, *awaited}:
                 self.drop_view(view.name)
         programs = [*(view.program for view in self.views_in_order), *self.unbuilt.values()]
         drop_unused_indexes(self._connection, self.relations, programs)
 
     def stop_view(self, failure: ViewFailed) -> None:
-        """Stops a view that cannot be maintained, and every view that reads it."""
+        """Stops a view that cannot be maintained, and every view that reads it; for a hidden one those that share it have the reason."""
         self._mark_stopped(failure.view, str(failure))
-        self._stop_readers(failure.view, f"view {failure.view!r}, which it reads, is stopped")
-
-    def _downstream(self, relation: str) -> list[str]:
-        """Names of the views that read a relation, directly or not, in maintenance order."""
-        found = {relation}
-        for view in self.views_in_order:
-            if found & set(view.program.inputs):
-                found.add(view.name)
-        return [view.name for view in self.views_in_order if view.name in found]
+        if not is_shared(failure.view):
+            self._stop_readers(failure.view, f"view {failure.view!r}, which it reads, is stopped")
+            return
+        for view in self.readers.get(failure.view, ()):
+            self.stop_view(failure.of_reader(view.name))
 
     def _stop_readers(self, relation: str, reason: str) -> None:
-        for name in self._downstream(relation):
+        for name in downstream(self.read_now(), relation):
             if name != relation:
                 self._mark_stopped(name, f"View {name!r} is stopped: {reason}.")
         stopped = {name for name, one in self.relations.items() if one.state == "stopped"}
         self.views_in_order = [view for view in self.views_in_order if view.name not in stopped]
         self._index_readers()
+
+    def why_stopped(self, name: str, read: str) -> str:
+        """Why a view is stopped that reads a stopped one; for a hidden one that is its own reason."""
+        known = self.relations.get(read)
+        if is_shared(read) and known is not None and known.error is not None:
+            return spoken_of(known.error, name)
+        return f"View {name!r} is stopped: view {read!r}, which it reads, is stopped."
 
     def _mark_stopped(self, name: str, reason: str) -> None:
         self._set_state(name, "stopped", reason)
@@ -436,20 +430,23 @@ class Relations:
     def _write_stopped(self, name: str, reason: str) -> None:
         empty = TableSchema(name, ())
         write_relation(self._connection, Relation(name, "view", empty, "stopped", error=reason))
-        write_definition(self._connection, name, self._definitions[name].to_json())
+        write_definition(self._connection, name, self._definition(name).to_json())
         self.relations = read_relations(self._connection)
+
+    def _definition(self, name: str) -> ViewDefinition:
+        return self._forms.get(name) or self._definitions[name]
 
     # -- memory ----------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def restored_on_error(self) -> Iterator[None]:
         """Reads everything back when a tick is rolled back: its schema changes went with it."""
-        definitions, views = self._definitions, list(self.views_in_order)
+        definitions, forms, views = self._definitions, self._forms, list(self.views_in_order)
         unbuilt, holders = self.unbuilt, self.lists.holders()
         try:
             yield
         except BaseException:
-            self._definitions, self.unbuilt = definitions, unbuilt
+            self._definitions, self._forms, self.unbuilt = definitions, forms, unbuilt
             self.lists.restore(holders)
             self._clear_scratch(views)
             self._load()

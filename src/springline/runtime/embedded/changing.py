@@ -8,14 +8,15 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import apsw
 
 from springline.core.schema import TableSchema
-from springline.errors import SqlError
+from springline.errors import ConfigurationError, SqlError
 from springline.runtime.embedded.tables import LAYOUT, quote
 from springline.sql.program import ViewProgram, WindowMode
+from springline.sql.sharing import SHARED, is_shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class ViewDefinition:
     text: str
     key: tuple[str, ...] | None = None
     windows: WindowMode = "closing"
+    shared: tuple[tuple[str, str], ...] = dataclasses.field(default=(), compare=False)
+    """As it is maintained: texts of its subqueries, each with the hidden view that is read in its place (``sharing.py``)."""
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -33,10 +36,10 @@ class ViewDefinition:
     @staticmethod
     def from_json(text: str) -> ViewDefinition | None:
         """A definition that was written before; None where an older version wrote it in another form."""
-        found: dict[str, Any] = {
-            name: tuple(cast("list[str]", value)) if isinstance(value, list) else value
-            for name, value in json.loads(text).items()
-        }
+        found: dict[str, Any] = json.loads(text)
+        if found.get("key") is not None:
+            found["key"] = tuple(found["key"])
+        found["shared"] = tuple((part, name) for part, name in found.get("shared", ()))
         try:
             return ViewDefinition(**found)
         except TypeError:
@@ -52,6 +55,18 @@ class Compiled:
 
     programs: dict[str, ViewProgram]
     broken: dict[str, SqlError]
+
+
+def check_names(definitions: Sequence[ViewDefinition]) -> None:
+    """Raises ConfigurationError for names that views cannot have."""
+    if len({one.name for one in definitions}) != len(definitions):
+        raise ConfigurationError("Two views have the same name.", hint="Give each view its own name.")
+    for one in definitions:
+        if is_shared(one.name):
+            raise ConfigurationError(
+                f"{one.name!r} cannot name a view: {SHARED} begins the names of what views share.",
+                hint="Give the view a name without colons.",
+            )
 
 
 def compile_all(
@@ -141,6 +156,15 @@ def outer_inputs(programs: Sequence[ViewProgram]) -> list[str]:
 _Named = TypeVar("_Named", bound=Any)
 
 
+def downstream(inputs: Mapping[str, Sequence[str]], relation: str) -> list[str]:
+    """The views that read a relation, directly or not, in maintenance order. ``inputs``: what each view reads, in that order."""
+    found = {relation}
+    for name, read in inputs.items():
+        if found & set(read):
+            found.add(name)
+    return [name for name in inputs if name in found]
+
+
 def in_order(views: Sequence[_Named], inputs: Callable[[_Named], Sequence[str]]) -> list[_Named]:
     """Views so that each comes after those that it reads; otherwise as they were."""
     placed: dict[str, _Named] = {}
@@ -158,7 +182,8 @@ def fingerprint(program: ViewProgram) -> str:
     """Changes when anything that the view's state depends on does."""
     parts = [
         LAYOUT,
-        program.text,
+        # A hidden view's name says what it is; whose text it has makes no difference.
+        "" if is_shared(program.name) else program.text,
         program.schema.to_json(),
         [step.sql for step in (*program.state, *program.backfill)],
     ]

@@ -6,7 +6,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 
 import apsw
 
@@ -91,7 +90,8 @@ class Loop:
         while self._between:
             self._between.popleft()()
         after = self._engine.resume.log_sequence
-        results = list(islice(self._results, MOST_RESULTS))
+        # Other threads append meanwhile, which ends an iteration with an error, but leaves the places of what is there.
+        results = [self._results[place] for place in range(min(len(self._results), MOST_RESULTS))]
         transactions = self._next_transactions(after)
         if not transactions and not results:
             return False

@@ -15,7 +15,7 @@ import apsw
 from springline.core.change import UNCHANGED, Row, Unchanged
 from springline.core.schema import TableSchema
 from springline.core.types import Stored
-from springline.runtime.embedded.tables import RelationStatements, quote
+from springline.runtime.embedded.tables import RelationStatements, key_names, quote
 
 Key = Any
 """A key's value: the column's for a key of one column, otherwise a tuple."""
@@ -177,6 +177,17 @@ class Mirror:
             self._connection.execute(self.statements.upsert_delta, (tick,))
         else:
             many(self.statements.upsert, ((*row, tick) for row in changes.here()))
+
+    def begin_seen(self) -> None:
+        """Makes the table of the keys that are seen while the table is loaded again, empty."""
+        schema = self.schema
+        names = key_names(schema)
+        columns = ", ".join(f"{quote(part)} {schema.column(part).type.sqlite}" for part in names)
+        key, seen = ", ".join(map(quote, names)), quote("seen:" + schema.name)
+        self._connection.execute(f"DROP TABLE IF EXISTS main.{seen}")
+        self._connection.execute(
+            f"CREATE TABLE main.{seen}({columns}, PRIMARY KEY({key})) STRICT, WITHOUT ROWID"
+        )
 
     def mark_seen(self, keys: Iterable[Key]) -> None:
         """Remembers that these keys exist in the source, while the table is loaded again."""

@@ -20,10 +20,11 @@ from springline.log.sqlite import SqliteLog
 from springline.runtime.base import ChangeBatch, OnMiss, RelationChange, Require, Status, TickNotice
 from springline.runtime.embedded.barrier import Barrier
 from springline.runtime.embedded.building import Builder, BuildProgress
-from springline.runtime.embedded.capture import Capture
+from springline.runtime.embedded.capture import Capture, to_reload
 from springline.runtime.embedded.catalog import Compiler, Relations, ViewDefinition
 from springline.runtime.embedded.changelists import Retained
 from springline.runtime.embedded.engine import Cause, Engine, TickResult
+from springline.runtime.embedded.explaining import explained
 from springline.runtime.embedded.feeds import Feeds
 from springline.runtime.embedded.interpreter import Interpreter
 from springline.runtime.embedded.knowledge import Knowledge
@@ -39,12 +40,18 @@ from springline.runtime.embedded.search import Search
 from springline.runtime.embedded.sizes import Sizes
 from springline.runtime.embedded.snapshot import EmbeddedSnapshot, QueryCompiler, Tools
 from springline.runtime.embedded.staging import drop_staged
-from springline.runtime.embedded.state import STATE_FORMAT, check_resume, read_relations, read_resume
+from springline.runtime.embedded.state import (
+    STATE_FORMAT,
+    Relation,
+    check_resume,
+    read_relations,
+    read_resume,
+)
 from springline.runtime.embedded.status import StatusReader
 from springline.runtime.embedded.subscriptions import Subscriptions
-from springline.runtime.embedded.watermarks import with_event_times
 from springline.runtime.embedded.work import Worker
 from springline.sources.base import Source
+from springline.sql.sharing import is_shared
 from springline.storage import DataFolder, Memory, immediate, open_file, reported
 
 
@@ -167,8 +174,12 @@ class EmbeddedRuntime:
         self._install_knowledge(built.touched)
         self._publish(built)
 
+    def _known(self) -> dict[str, Relation]:
+        """The tables and views of the application, and of late rows."""
+        return {name: one for name, one in self._relations.relations.items() if not is_shared(name)}
+
     def _check_retained(self) -> None:
-        known = {*self._relations.relations, *(view.name for view in self.definition.views)}
+        known = {*self._known(), *(view.name for view in self.definition.views)}
         for name in self.definition.retained:
             if name not in known:
                 raise ConfigurationError(
@@ -193,11 +204,11 @@ class EmbeddedRuntime:
         with immediate(connection):
             installed = dict(connection.execute("SELECT name, definition FROM _knowledge").fetchall())
             for definition, embedder in self.definition.knowledge:
-                relation = self._relations.relations.get(definition.relation)
+                relation = self._known().get(definition.relation)
                 if relation is None:
                     raise ConfigurationError(
                         f"Knowledge base {definition.name!r} reads {definition.relation!r}, which does not exist.",
-                        hint=f"Known: {', '.join(sorted(self._relations.relations))}.",
+                        hint=f"Known: {', '.join(sorted(self._known()))}.",
                     )
                 knowledge = Knowledge(definition, relation.schema, embedder)
                 fingerprint = json.dumps([repr(definition), embedder.model])
@@ -302,7 +313,7 @@ class EmbeddedRuntime:
                 outcome.tick,
                 outcome.committed_at_us,
                 outcome.changes,
-                outcome.touched,
+                {name: count for name, count in outcome.touched.items() if not is_shared(name)},
                 max(outcome.source_commit_times_us, default=None),
                 outcome.duration_ms,
             )
@@ -346,21 +357,27 @@ class EmbeddedRuntime:
         self._check_running()
         with self._readers.read() as connection:
             return {
-                name: one.schema for name, one in read_relations(connection).items() if one.state != "stopped"
+                name: one.schema
+                for name, one in read_relations(connection).items()
+                if one.state != "stopped" and not is_shared(name)
             }
 
     def explain(self, view: str) -> str:
-        for definition in self.definition.views:
-            if definition.name == view:
-                others = {name: schema for name, schema in self.schemas().items() if name != view}
-                others = with_event_times(others, self.definition.event_times)
-                return self._language.explain(self._language.compile_view(definition, others))
-        known = ", ".join(one.name for one in self.definition.views) or "none"
-        raise NotFound(f"There is no view {view!r}.", hint=f"Known: {known}.")
+        self._check_running()
+        definition, language = self.definition, self._language
+        with self._readers.read() as connection:
+            return explained(
+                view,
+                definition.views,
+                connection,
+                definition.event_times,
+                language.compile_view,
+                language.explain,
+            )
 
     def building(self) -> Mapping[str, BuildProgress]:
         """Views of which a version is being built beside the ticks, and how far that is."""
-        return self._builder.progress()
+        return {name: one for name, one in self._builder.progress().items() if not is_shared(name)}
 
     def status(self) -> Status:
         return self.status_reader.read()
@@ -426,20 +443,7 @@ class EmbeddedRuntime:
         """Has tables loaded again from their sources while everything runs; their names. ``names``: tables, or sources for all of theirs;
         none for all that can be. Raises NotFound for others."""
         able = {capture.source.name: capture for capture in self._captures if capture.can_reload}
-        tables: dict[str, list[str]] = {name: [] for name in able}
-        for table in self.schemas():
-            if (source := table.partition(".")[0]) in tables:
-                tables[source].append(table)
-        chosen: dict[str, list[str]] = {}
-        for name in names or able:
-            source = name.partition(".")[0]
-            mine = tables.get(source, []) if name == source else [name]
-            if not set(mine) <= set(tables.get(source, [])) or source not in able:
-                known = ", ".join(table for many in tables.values() for table in many) or "none"
-                raise NotFound(
-                    f"{name!r} is not a table that can be loaded again.", hint=f"Tables that can: {known}."
-                )
-            chosen.setdefault(source, []).extend(mine)
+        chosen = to_reload(names, able, self.schemas())
         for source, mine in chosen.items():
             able[source].reload(mine)
         return [table for many in chosen.values() for table in many]

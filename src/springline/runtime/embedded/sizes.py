@@ -1,4 +1,4 @@
-"""How much of ``state.db`` each relation takes: its rows, indexes, and what maintaining it keeps.
+"""How much of ``state.db`` each relation takes: its rows, indexes, what maintaining it keeps, and its part of what it shares.
 
 SQLite knows by reading the pages (its ``dbstat`` table), so this is measured now and then, table by table in short reads, by the
 maintenance thread; the longer it took, the longer it waits until it measures again.
@@ -7,7 +7,7 @@ maintenance thread; the longer it took, the longer it waits until it measures ag
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import apsw
@@ -15,7 +15,9 @@ import apsw
 from springline.errors import SnapshotTooOld
 from springline.runtime.embedded.changelists import list_name
 from springline.runtime.embedded.readers import Readers
+from springline.runtime.embedded.sharing import readers_of
 from springline.runtime.embedded.state import read_relations
+from springline.sql.sharing import is_shared
 
 EVERY_S: Final = 30.0
 SHARE: Final = 0.01
@@ -47,7 +49,7 @@ class Sizes:
 
     def measure(self) -> None:
         with self._readers.read() as connection:
-            relations = list(read_relations(connection))
+            relations = read_relations(connection)
             places = connection.execute(
                 "SELECT name, tbl_name FROM main.sqlite_schema WHERE rootpage > 0"
             ).fetchall()
@@ -56,7 +58,7 @@ class Sizes:
             owner = owner_of(table, relations)
             if owner is not None:
                 found[owner] += self._size(name)
-        self._bytes = found
+        self._bytes = spread(found, {name: one.inputs for name, one in relations.items()})
 
     def _size(self, name: str) -> int:
         try:
@@ -68,6 +70,16 @@ class Sizes:
             # Too large to be read within a snapshot's age, dropped meanwhile, or a SQLite without dbstat.
             return 0
         return int(size or 0)
+
+
+def spread(sizes: Mapping[str, int], inputs: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Sizes in which what views share is counted among those that read it, in equal parts. Pure."""
+    found = {name: size for name, size in sizes.items() if not is_shared(name)}
+    for name in sizes.keys() - found.keys():
+        readers = readers_of(name, inputs)
+        for number, reader in enumerate(readers):
+            found[reader] += sizes[name] // len(readers) + (number < sizes[name] % len(readers))
+    return found
 
 
 def owner_of(table: str, relations: Iterable[str]) -> str | None:

@@ -21,6 +21,7 @@ from springline.runtime.embedded.recorder import SOURCE as OWN_SOURCE
 from springline.runtime.embedded.state import Relation, read_relations, read_resume
 from springline.runtime.embedded.tables import key_names, quote
 from springline.sql.program import QueryProgram
+from springline.sql.sharing import is_shared
 
 Searcher = Callable[["EmbeddedSnapshot", str, str, int, str], Sequence[Any]]
 QueryCompiler = Callable[[str, Mapping[str, TableSchema], Mapping[str, object]], QueryProgram]
@@ -101,7 +102,7 @@ class EmbeddedSnapshot:
     @property
     def schemas(self) -> Mapping[str, TableSchema]:
         if self._schemas is None:
-            self._schemas = {name: relation.schema for name, relation in self.relations.items()}
+            self._schemas = {name: one.schema for name, one in self.relations.items() if not is_shared(name)}
         return self._schemas
 
     def ages(self) -> Mapping[str, SourceAge]:

@@ -34,6 +34,7 @@ from springline.runtime.embedded.indexes import IndexStep, ensure_index, indexes
 from springline.runtime.embedded.shadow import STAGED, Group, Shadow, staged
 from springline.runtime.embedded.tables import quote
 from springline.runtime.embedded.views import View
+from springline.sql.sharing import is_shared
 
 BUILD: Final = "build"
 """The holder of the change lists that a build catches up from."""
@@ -96,7 +97,8 @@ def next_group(relations: Relations, tick: Tick) -> Group | None:
         lost = [one for one in outer if one not in relations.schemas()]
         if lost:
             for name in names:
-                relations.give_up(name, f"View {name!r} is stopped: {lost[0]!r}, which it reads, is stopped.")
+                told = f"View {name!r} is stopped: {lost[0]!r}, which it reads, is stopped."
+                relations.give_up(name, relations.why_stopped(name, lost[0]) if is_shared(lost[0]) else told)
             continue
         places = {view.name: number for number, view in enumerate(relations.views_in_order, start=1)}
         ordered = sorted(outer, key=lambda name: (places.get(name, 0), name))

@@ -14,6 +14,7 @@ from springline.runtime.embedded.dead_letters import left_out
 from springline.runtime.embedded.readers import Checkpointer
 from springline.runtime.embedded.state import Relation, read_relations, read_resume
 from springline.runtime.embedded.tables import quote
+from springline.sql.sharing import is_shared
 
 if TYPE_CHECKING:
     from springline.runtime.embedded.runtime import EmbeddedRuntime
@@ -71,6 +72,8 @@ class StatusReader:
         found: list[RelationStatus] = []
         building = {name: str(progress) for name, progress in self._runtime.building().items()}
         for name, relation in kept.items():
+            if is_shared(name):
+                continue
             rows = tick = 0
             if relation.state != "stopped":
                 rows, tick = self._count(connection, name)

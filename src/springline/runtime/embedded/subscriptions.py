@@ -28,6 +28,7 @@ from springline.runtime.embedded.progress import Progress
 from springline.runtime.embedded.readers import Readers
 from springline.runtime.embedded.state import read_relations, read_resume
 from springline.runtime.embedded.tables import columns_of, quote
+from springline.sql.sharing import is_shared
 
 BATCH_CHANGES: Final = 2_000
 SPOOL_BYTES: Final = 8 << 20
@@ -149,7 +150,7 @@ class Subscriptions:
 
     def _schema(self, connection: apsw.Connection, name: str) -> TableSchema:
         """The relation, if it can be followed. Raises NotFound, ViewBuilding, ConfigurationError."""
-        relations = read_relations(connection)
+        relations = {one: known for one, known in read_relations(connection).items() if not is_shared(one)}
         if name not in relations:
             if name in (building := self._building()):
                 raise ViewBuilding(

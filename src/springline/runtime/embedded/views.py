@@ -10,10 +10,13 @@ import apsw
 
 from springline.core.position import Tick
 from springline.errors import SpringlineError
+from springline.runtime.embedded.changing import fingerprint
 from springline.runtime.embedded.mirror import Mirror
 from springline.runtime.embedded.procedure import Procedure, StepFailed, drop_procedures, run_step
-from springline.runtime.embedded.tables import create_relation, create_scratch, quote
+from springline.runtime.embedded.state import Relation
+from springline.runtime.embedded.tables import create_relation, create_scratch, drop_relation, quote
 from springline.sql.program import Step, ViewProgram
+from springline.sql.sharing import is_shared
 
 _SCRATCH: Final = re.compile(r'CREATE TEMP TABLE (?:IF NOT EXISTS )?(?:temp\.)?"((?:[^"]|"")*)"')
 
@@ -32,6 +35,20 @@ class ViewFailed(SpringlineError):
             hint=f"Correct its SQL or its key, then restart; `springline explain {view}` shows the steps.",
         )
         self.view = view
+        self._error = error
+        self._step = step
+
+    def of_reader(self, view: str) -> ViewFailed:
+        """The same failure, of a view that reads this one."""
+        return ViewFailed(view, self._error, self._step)
+
+
+def as_relation(program: ViewProgram) -> Relation:
+    """What the state says of a view that it holds."""
+    drop = tuple([step.sql for step in program.drop] + drop_relation(program.name))
+    return Relation(
+        program.name, "view", program.schema, "live", fingerprint(program), drop, inputs=program.inputs
+    )
 
 
 class View:
@@ -41,14 +58,14 @@ class View:
         self, connection: apsw.Connection, program: ViewProgram, *, shown: str | None = None
     ) -> None:
         self.name = program.name
+        # Procedures go with all whose names begin with their owner's: a view "s" must not take those of a hidden one.
+        self._owner = f"({program.name})" if is_shared(program.name) else program.name
         self._shown = shown or program.name
         self.program = program
         self.mirror = Mirror(connection, program.schema)
         self._connection = connection
         self._on_input: dict[str, Procedure] = {}
-        self._finish = self._close = self._apply = self._clear = Procedure(
-            connection, self.name, "nothing", ()
-        )
+        self._finish = self._close = self._apply = self._clear = self._procedure("nothing", ())
 
     def create(self, state: Sequence[Step] | None = None) -> None:
         """Makes the view's table and its state, or these steps of it. Part of the tick that fills them."""
@@ -74,7 +91,7 @@ class View:
 
     def detach(self) -> None:
         """Removes the view's temporary tables and procedures from this connection; its state stays."""
-        drop_procedures(self._connection, self.name)
+        drop_procedures(self._connection, self._owner)
         made = [_SCRATCH.match(step.sql) for step in self.program.scratch]
         for name in ["d:" + self.name, *(found[1].replace('""', '"') for found in made if found)]:
             self._connection.execute(f"DROP TABLE IF EXISTS temp.{quote(name)}")
@@ -116,7 +133,7 @@ class View:
         self._run(self._clear, 0)
 
     def _procedure(self, what: str, steps: Sequence[Step]) -> Procedure:
-        return Procedure(self._connection, self.name, what, steps)
+        return Procedure(self._connection, self._owner, what, steps)
 
     def _run(self, procedure: Procedure, tick: int) -> None:
         try:
