@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -108,7 +110,7 @@ class Checker(CallChecker):
         if node.is_string:
             return Typed(literal_text(text), STRING, False, constant=True, value=text)
         if "e" in text.lower():
-            return Typed(repr(float(text)), DOUBLE, False, constant=True, value=float(text))
+            return self._double(node)
         if "." in text:
             whole, _, fraction = text.partition(".")
             digits_before = len(whole.lstrip("0")) or min(len(whole), 1)
@@ -128,6 +130,15 @@ class Checker(CallChecker):
             )
         return Typed(text, INT if number < 2**31 else BIGINT, False, constant=True, value=number)
 
+    def _double(self, node: exp.Literal) -> Typed:
+        try:
+            number = float(node.name)
+        except ValueError:
+            raise self.where.error(node, f"{node.name} is no number.", "1.5e3 is one.") from None
+        if math.isinf(number):
+            raise self.where.error(node, f"{node.name} is beyond DOUBLE.", "CAST('Infinity' AS DOUBLE).")
+        return Typed(repr(number), DOUBLE, False, constant=True, value=number)
+
     def _boolean(self, node: exp.Boolean) -> Typed:
         return Typed("1" if node.this else "0", BOOLEAN, False, constant=True, value=bool(node.this))
 
@@ -135,6 +146,8 @@ class Checker(CallChecker):
         return Typed("NULL", NULL, True, constant=True)
 
     def _bytes(self, node: exp.HexString) -> Typed:
+        if not re.fullmatch("([0-9A-Fa-f]{2})*", node.name):
+            raise self.where.error(node, f"x'{node.name}' has no two digits for each byte.", "x'0A'.")
         return Typed(f"x'{node.name}'", BYTES, False, constant=True)
 
     def _parameter(self, node: exp.Placeholder) -> Typed:

@@ -10,11 +10,12 @@ from springline.errors import SqlError
 from springline.sql.catalog import Catalog
 from springline.sql.clauses import CommonTables
 from springline.sql.dead_letters import dead_letters
-from springline.sql.dialect import parse_query
+from springline.sql.dialect import parse_query, told_where_too_deep
 from springline.sql.full import full
 from springline.sql.groups import aggregate
 from springline.sql.history import maintain_history
 from springline.sql.maintain import Parts, outer, project
+from springline.sql.names import check_view_name
 from springline.sql.over_maintain import over
 from springline.sql.plan import Planner
 from springline.sql.program import OperatorLevel, Step, ViewProgram, WindowMode
@@ -44,6 +45,19 @@ def compile_view(
     key is checked whenever rows change. ``windows="live"``: windows over event time do not close. Raises SqlError with line and
     column where the text cannot be used. ``functions``: the application's.
     """
+    with told_where_too_deep(text):
+        return _compiled(name, text, catalog, key, windows, functions)
+
+
+def _compiled(
+    name: str,
+    text: str,
+    catalog: Mapping[str, TableSchema],
+    key: Sequence[str] | None,
+    windows: WindowMode,
+    functions: Functions | None,
+) -> ViewProgram:
+    check_view_name(name, catalog, text)
     query, where = parse_query(text, functions)
     relations = Catalog(catalog)
     plan = Planner(where, relations, name, live=windows == "live").plan(query, key)

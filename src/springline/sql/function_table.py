@@ -32,7 +32,7 @@ FUNCTIONS: Final[dict[str, Function]] = {
     "CHAR_LENGTH": Function("string", INT, "length({0})"),
     "CHARACTER_LENGTH": Function("string", INT, "length({0})"),
     "OCTET_LENGTH": Function("string", INT, "octet_length({0})"),
-    "CONCAT": Function("string*", STRING, "({all ||})"),
+    "CONCAT": Function("string*", STRING, "{all ||}"),
     "CONCAT_WS": Function("string string*", STRING, "concat_ws({all}, NULL)"),
     "REPLACE": Function("string string string", STRING, "sl_replace({all})"),
     "INSTR": Function("string string integer? integer?", INT, "sl_instr({all})", fallible=True),

@@ -31,11 +31,12 @@ from springline.sql.clauses import (
     joins,
     projections,
     refuse_clauses,
+    refuse_intervals,
     resolve,
     row_conditions,
     written_name,
 )
-from springline.sql.dialect import Text, Tree, parse_query
+from springline.sql.dialect import Text, Tree, parse_query, told_where_too_deep
 from springline.sql.groups_below import needs_groups_below, over_groups
 from springline.sql.guarded import Recorded, guarded, of_aggregation, of_columns, of_join, of_sum
 from springline.sql.lateral import is_lateral, unpacked
@@ -72,10 +73,11 @@ def compile_query(
 
     Raises SqlError with the position in the text.
     """
-    query, where = parse_query(text, functions)
-    types = {name: parameter_type(value) for name, value in (parameters or {}).items()}
-    translator = Translator(where, Catalog(catalog), parameters=types, ad_hoc=True)
-    sql, columns = translator.query(query, None, CommonTables())
+    with told_where_too_deep(text):
+        query, where = parse_query(text, functions)
+        types = {name: parameter_type(value) for name, value in (parameters or {}).items()}
+        translator = Translator(where, Catalog(catalog), parameters=types, ad_hoc=True)
+        sql, columns = translator.query(query, None, CommonTables())
     visible = tuple((name, STRING if typed.type == NULL else typed.type) for name, typed in columns)
     return QueryProgram(text, sql, visible, tuple(translator.relations))
 
@@ -198,6 +200,7 @@ class Translator:
                 # Equal DECIMALs can be written with more or fewer zeros.
                 typed = replace(typed, raw=f"sl_wide_unkey(sl_wide_key({typed.raw}))")
             columns.append((name, typed))
+        refuse_intervals(self.where, node, columns)
         of_groups = [] if having is None else self._guarded([checker.boolean(having.this, "HAVING")])
         if not self._ad_hoc:
             guards, columns = of_columns(columns)

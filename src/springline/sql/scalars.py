@@ -19,6 +19,7 @@ from springline.sql.typed import (
     Typed,
     adopt,
     as_double,
+    chain,
     coerce,
     common_type,
     derived,
@@ -61,7 +62,7 @@ def _from_table(where: Text, node: Tree, name: str, function: Function, argument
         word = words[min(index, len(words) - 1)].rstrip("?*")
         brought.append(_argument(where, node, name, index, word, argument))
     texts = [one.sql for one in brought]
-    every = {"all ||": " || ".join(texts), "all": ", ".join(texts)}
+    every = {"all ||": chain(" || ", texts) if texts else "", "all": ", ".join(texts)}
     every["type"] = literal_text(str(brought[0].type)) if brought else ""
     filled = re.sub(
         r"\{(all \|\||all|type|\d)\}",

@@ -23,6 +23,7 @@ INTERVAL_MONTHS: Final = SqlType("INTERVAL YEAR TO MONTH")
 
 DAY_US: Final = 86_400_000_000
 INTEGER_RANGES: Final = {"SMALLINT": 2**15, "INT": 2**31, "BIGINT": 2**63}
+LONGEST_CHAIN: Final = 100
 INTEGER_DIGITS: Final = {"SMALLINT": 5, "INT": 10, "BIGINT": 19}
 
 
@@ -83,6 +84,14 @@ def literal_text(value: str) -> str:
 def quote(name: str) -> str:
     """A name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def chain(operator: str, texts: Sequence[str]) -> str:
+    """The texts joined by an operator that is associative. Many are halved in parentheses: SQLite's expressions are 1,000 deep at most."""
+    if len(texts) <= LONGEST_CHAIN:
+        return f"({operator.join(texts)})"
+    middle = len(texts) // 2
+    return f"({chain(operator, texts[:middle])}{operator}{chain(operator, texts[middle:])})"
 
 
 def report(reason: str) -> str:
