@@ -17,9 +17,12 @@ from springline.sql.check_calls import CLOCK, CallChecker, Grouping, contains_ag
 from springline.sql.dialect import JsonCall, Text, Tree
 from springline.sql.json_calls import is_json
 from springline.sql.scope import Scope
-from springline.sql.typed import NULL, Typed, derived, describe, is_wide, literal_text, quote, report
+from springline.sql.typed import NULL, Guard, Typed, derived, describe, is_wide, literal_text, quote, report
 
 SubqueryCompiler = Callable[[Tree, Scope], tuple[str, Sequence[tuple[str, Typed]]]]
+
+
+SEVERAL_ROWS: Final = "a query used as a value has more than one row"
 
 
 class Checker(CallChecker):
@@ -277,10 +280,13 @@ class Checker(CallChecker):
         sql, columns = self._subselect(node, node)
         if len(columns) != 1:
             raise self.where.error(node, f"A query used as a value has one column, not {len(columns)}.")
-        if not has_one_row(node):
-            reason = report("a query used as a value has more than one row")
-            sql = f"SELECT CASE WHEN count(*) > 1 THEN {reason} ELSE max({quote(columns[0][0])}) END FROM ({sql})"
-        return Typed(f"({sql})", columns[0][1].type, True)
+        if has_one_row(node):
+            return Typed(f"({sql})", columns[0][1].type, True)
+        # Flink fails where there are more.
+        value = f"SELECT CASE WHEN count(*) > 1 THEN {report(SEVERAL_ROWS)} ELSE max({quote(columns[0][0])}) END FROM ({sql})"
+        holds = f"((SELECT count(*) FROM ({sql})) <= 1)"
+        guard = Guard(holds, literal_text(SEVERAL_ROWS), frozenset())
+        return Typed(f"({value})", columns[0][1].type, True, guards=(guard,))
 
     def _subselect(self, node: Tree, query: Tree) -> tuple[str, Sequence[tuple[str, Typed]]]:
         if self._subquery is None:
