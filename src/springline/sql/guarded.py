@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from springline.core.types import BOOLEAN, SqlType
+from springline.sql.aggregate_calls import VARIANCES
 from springline.sql.guards import of_branches, unless
 from springline.sql.typed import Guard, Typed, failures_of, literal_text
 
@@ -113,12 +114,14 @@ def of_aggregation(groups: Iterable[Typed], calls: Iterable[AggregateCall]) -> l
 
 
 def of_sum(call: AggregateCall, kind: SqlType, holds: str) -> tuple[Guard, ...]:
-    """The failure of SUM or AVG of exact numbers: a result beyond its type. ``holds`` is where it has not. None where no group can be
-    that large: 2**31 rows are."""
+    """The failure of SUM, AVG or a variance of exact numbers: a result beyond its type. ``holds`` is where it has not. None where no
+    group can be that large: 2**31 rows are."""
     argument = None if call.argument is None else call.argument.type
-    if argument is None or call.name not in ("SUM", "AVG"):
+    if argument is None or call.name not in ("SUM", "AVG", *VARIANCES):
         return ()
-    if argument.is_integer:
+    if call.name in VARIANCES:
+        may_fail = argument.is_integer or argument.is_scaled
+    elif argument.is_integer:
         may_fail = call.name == "SUM" and argument.name == "BIGINT"
     elif argument.is_scaled and kind.is_scaled:
         digits = (argument.precision or 0) - (argument.scale or 0) + (kind.scale or 0)

@@ -103,7 +103,8 @@ class SqlGrouping(Grouping):
         numbers = (
             "1" if call.argument is None else f"CASE typeof({call.argument.sql}) WHEN 'integer' THEN 1 END"
         )
-        holds = f"(count({numbers}){condition} = 0 OR {sql} IS NOT NULL)"
+        few = int(call.name in VARIANCES and call.name.endswith("SAMP"))
+        holds = f"(count({numbers}){condition} <= {few} OR {sql} IS NOT NULL)"
         return Typed(sql, kind, nullable, guards=of_sum(call, kind, holds))
 
     def _text(self, call: AggregateCall) -> tuple[str, SqlType, bool]:
@@ -190,16 +191,13 @@ class Translator:
         having = node.args.get("having")
         grouped = bool(keys) or having is not None or any(map(contains_aggregate, node.expressions))
         texts = [group_key(rows, key) for key in keys]
-        grouping = Recorded(SqlGrouping({one.sql: one for one in texts}))
+        grouping = Recorded(SqlGrouping({one.sql: _one_spelling(one) for one in texts}))
         checker = self._checker(scope, tables, grouping) if grouped else rows
         scope.used.clear()
         columns: Columns = []
         for name, expression, known in projections(rows, node, ad_hoc=ad_hoc):
             typed = checker.check(expression) if known is None or grouped else known
-            if node.args.get("distinct") and is_wide(typed.type):
-                # Equal DECIMALs can be written with more or fewer zeros.
-                typed = replace(typed, raw=f"sl_wide_unkey(sl_wide_key({typed.raw}))")
-            columns.append((name, typed))
+            columns.append((name, _one_spelling(typed) if node.args.get("distinct") else typed))
         refuse_intervals(self.where, node, columns)
         of_groups = [] if having is None else self._guarded([checker.boolean(having.this, "HAVING")])
         if not self._ad_hoc:
@@ -440,10 +438,7 @@ class Translator:
             plain = Typed(f"{alias}.{quote(column)}", typed.type, typed.nullable, column=(alias, column))
             brought = coerce(plain, target)
             assert brought is not None
-            if distinct and is_wide(target):
-                # Equal DECIMALs can be written with more or fewer zeros.
-                brought = replace(brought, raw=f"sl_wide_unkey(sl_wide_key({brought.raw}))")
-            made.append((name, brought))
+            made.append((name, _one_spelling(brought) if distinct else brought))
         listed = _listed(made)
         if numbered:
             listed += f", row_number() OVER (PARTITION BY {', '.join(one.sql for _, one in made)}) AS _n"
@@ -481,6 +476,11 @@ def group_key(rows: Checker, node: Tree) -> Typed:
             node, "GROUP BY takes columns, not positions.", "Repeat the expression of the SELECT list."
         )
     return rows.check(node.unnest())
+
+
+def _one_spelling(typed: Typed) -> Typed:
+    """Equal wide DECIMALs can be written with more or fewer zeros; of a group or a set they are written in one way."""
+    return replace(typed, raw=f"sl_wide_unkey(sl_wide_key({typed.raw}))") if is_wide(typed.type) else typed
 
 
 def _grouped_text(key: Typed) -> str:
