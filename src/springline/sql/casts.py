@@ -197,7 +197,7 @@ def _to_string(operand: Typed) -> Typed | None:
     elif is_wide(source):
         text = sql
     elif source == BYTES:
-        text = f"CAST({sql} AS TEXT)"
+        text = f"sl_decode({sql}, 'UTF-8')"
     elif source.element is not None:
         text = sql
     else:

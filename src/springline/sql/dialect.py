@@ -52,6 +52,10 @@ def _write_window_table(_: Any, node: WindowTable) -> str:
     return f"TABLE({node.this.name}(…))"
 
 
+def _write_array(writer: Any, node: exp.Array) -> str:
+    return f"ARRAY[{writer.expressions(node, flat=True)}]"
+
+
 class Flink(Dialect):
     """The dialect. Use :func:`parse_query`, which reports errors with our positions."""
 
@@ -85,6 +89,7 @@ class Flink(Dialect):
     class Generator(generator.Generator):
         TRANSFORMS: ClassVar[dict[Any, Any]] = {
             **generator.Generator.TRANSFORMS,
+            exp.Array: _write_array,
             JsonCall: write_json_call,
             WindowTable: _write_window_table,
         }

@@ -103,15 +103,21 @@ def check_range(raw: str, type_: SqlType, reason: str) -> str:
     """``raw``, or NULL with a report where it is outside the type."""
     if type_.name == "BIGINT":
         return f"CASE typeof({raw}) WHEN 'integer' THEN {raw} WHEN 'real' THEN {report(reason)} END"
-    low, high = bounds(type_)
-    return f"CASE WHEN {raw} BETWEEN {low} AND {high} THEN {raw} WHEN {raw} IS NOT NULL THEN {report(reason)} END"
+    fits = _fits(raw, type_)
+    return f"CASE WHEN {fits} THEN {raw} WHEN {raw} IS NOT NULL THEN {report(reason)} END"
 
 
 def in_range(raw: str, type_: SqlType) -> str:
     """Whether a value fits its type; NULL does."""
     if type_.name == "BIGINT":
         return f"(typeof({raw}) <> 'real')"
-    return f"ifnull({raw} BETWEEN {' AND '.join(map(str, bounds(type_)))}, 1)"
+    return f"ifnull({_fits(raw, type_)}, 1)"
+
+
+def _fits(raw: str, type_: SqlType) -> str:
+    """Whether it is in the range of its type, and no REAL: a chain that left 64 bits in between has lost its last digits."""
+    low, high = bounds(type_)
+    return f"{raw} BETWEEN {low} AND {high} AND typeof({raw}) <> 'real'"
 
 
 def bounds(type_: SqlType) -> tuple[int, int]:
