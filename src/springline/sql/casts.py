@@ -105,8 +105,9 @@ def cast(where: Text, node: Tree, operand: Typed, target_node: Tree, *, attempt:
     if target == STRING and limit is not None:
         return derived(f"substr({made.sql}, 1, {limit})", STRING, [made])
     if target.is_temporal and limit is not None and limit < 6 and target.name != "DATE":
-        unit = 10 ** (6 - limit)
-        return derived(floor_to(made.sql, unit), target, [made])
+        finite = f"{made.sql} BETWEEN -{10**18} AND {10**18}"
+        cut = f"CASE WHEN {finite} THEN {floor_to(made.sql, 10 ** (6 - limit))} ELSE {made.sql} END"
+        return derived(cut, target, [made])
     return made
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from springline.core.types import SqlType, Stored, load, store
-from springline.sql.parsing import parse_date, parse_value
+from springline.sql.parsing import parse_date, parse_moment, parse_value
 
 _DAY_US = 86_400_000_000
 _MILLISECOND_US = 1_000
@@ -278,7 +278,13 @@ def _parse_pattern(text: str, pattern: str, type_name: str) -> int | None:
     return value // _DAY_US if type_name == "DATE" else value // _MILLISECOND_US * _MILLISECOND_US
 
 
-_PLAIN = re.compile(r"([0-9-]+)(?: ([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?)?")
+_LATE_DAY = re.compile(r"([0-9]{4}-[0-9]{1,2}-)(29|30|31)(?= |$)")
+
+
+def _in_month(found: re.Match[str]) -> str:
+    """A day after the month's last one is the last one."""
+    year, month, _ = found[1].split("-")
+    return f"{found[1]}{min(int(found[2]), calendar.monthrange(int(year), int(month))[1])}"
 
 
 def _parse_plain(text: str, type_name: str) -> int | None:
@@ -287,13 +293,8 @@ def _parse_plain(text: str, type_name: str) -> int | None:
         date = parse_date(text)
         made = store(date, SqlType("DATE")) if date is not None else None
         return made if isinstance(made, int) else None
-    found = _PLAIN.fullmatch(text.strip())
-    if found is None:
-        return None
-    moment = _parsed(f"{found[1]} {found[2] or '00:00:00'}", _DEFAULT_PATTERN)
-    if moment is None:
-        return None
-    return _micros(moment) + int((found[3] or "0").ljust(3, "0")[:3]) * _MILLISECOND_US
+    moment = parse_moment(_LATE_DAY.sub(_in_month, text.strip()))
+    return None if moment is None else _micros(moment) // _MILLISECOND_US * _MILLISECOND_US
 
 
 def _in_zone(text: str, pattern: str, zone: str) -> int | None:

@@ -79,6 +79,13 @@ CASES: list[tuple[str, dict[str, Any], object, str]] = [
     ("UNIX_TIMESTAMP(s)", {"s": "2013-02-30 25:00:00"}, 1_362_272_400, ""),
     ("UNIX_TIMESTAMP(s)", {"s": "2013-13-01 00:00:00"}, 1_388_534_400, ""),
     ("UNIX_TIMESTAMP(s)", {"s": "0000-01-01 00:00:00"}, -(2**63), ""),
+    ("CAST(s AS TIMESTAMP)", {"s": "2013-2-8 7:3:5.5"}, 1_360_306_985_500_000, ""),
+    ("CAST(s AS TIMESTAMP)", {"s": "2013-02-30 00:00:00"}, FAILED, "CAST(s AS TIMESTAMP) failed"),
+    ("TO_TIMESTAMP(s)", {"s": "2013-2-8 7:3:5.5559"}, 1_360_306_985_555_000, ""),
+    ("TO_TIMESTAMP(s)", {"s": "2013-02-30"}, 1_362_009_600_000_000, ""),
+    ("TO_TIMESTAMP(s)", {"s": "2013-13-30"}, None, ""),
+    ("CAST(at AS TIMESTAMP(3))", {"at": "-infinity"}, -(2**63), ""),
+    ("TRY_CAST(s AS DECIMAL(8, 2))", {"s": "1_0"}, None, ""),
     ("TO_TIMESTAMP(s, 'd MMM yyyy')", {"s": "8 Xyz 2013"}, None, ""),
     # what Flink fails at
     ("ELEMENT(SPLIT(s, ','))", {"s": "a,b"}, FAILED, "ELEMENT(SPLIT(s, ',')): more than one element"),
