@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from springline.core.types import BOOLEAN, SqlType
 from springline.sql.aggregate_calls import VARIANCES
-from springline.sql.guards import of_branches, unless
+from springline.sql.guards import of_argument, unless
 from springline.sql.typed import Guard, Typed, failures_of, literal_text
 
 if TYPE_CHECKING:
@@ -49,8 +49,10 @@ def of_row(columns: Iterable[Typed]) -> list[Typed]:
 def of_columns(columns: Columns) -> tuple[list[Typed], Columns]:
     """The columns of a SELECT list, and what must hold for them not to fail. A function OVER a window is computed after WHERE and
     HAVING: where an expression over one fails, it is NULL."""
-    plain = [typed for _, typed in columns if not any(_is_windowed(guard) for guard in typed.failures)]
-    return of_row(plain), [(name, settled(typed) if typed in plain else typed) for name, typed in columns]
+    guards = [one for one in failures_of(typed for _, typed in columns) if not _is_windowed(one)]
+    return conditions(guards), [
+        (name, typed if any(map(_is_windowed, typed.failures)) else settled(typed)) for name, typed in columns
+    ]
 
 
 def _is_windowed(guard: Guard) -> bool:
@@ -105,11 +107,7 @@ def of_aggregation(groups: Iterable[Typed], calls: Iterable[AggregateCall]) -> l
     not evaluated for a row that its FILTER passes over."""
     guards = list(failures_of(groups))
     for call in calls:
-        argument = call.argument or Typed("1", BOOLEAN, False)
-        if call.filter is None:
-            guards += argument.failures
-        else:
-            guards += of_branches([call.filter], [argument, Typed("NULL", BOOLEAN)])
+        guards += of_argument(call.argument, call.filter)
     return conditions(dict.fromkeys(guards))
 
 

@@ -158,3 +158,34 @@ def test_a_spread_beyond_its_type_is_a_dead_letter() -> None:
     harness.tick({"t": [(rows[1], -1)]})
     assert harness.dead_letters("v") == []
     assert harness.rows("v") == harness.batch("v") == [("a", None)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT id, ROW_NUMBER() OVER (PARTITION BY 10 / i ORDER BY id) AS r FROM t",
+        "SELECT id, SUM(b) OVER (PARTITION BY s ORDER BY 10 / i) AS r FROM t",
+        "SELECT id, SUM(10 / i) OVER (PARTITION BY s ORDER BY id) AS r FROM t",
+        "SELECT id, LAG(10 / i) OVER (PARTITION BY s ORDER BY id) AS r FROM t",
+        "SELECT id, s FROM t ORDER BY 10 / i LIMIT 5",
+        "SELECT * FROM (SELECT id, s, ROW_NUMBER() OVER (PARTITION BY s ORDER BY 10 / i) AS r FROM t) AS x WHERE r < 5",
+    ],
+)
+def test_a_row_on_which_its_place_in_a_window_fails_is_left_out(text: str) -> None:
+    harness = SqlHarness([T])
+    harness.add_view("v", text)
+    rows = [harness.store("t", (n, "a", n, n, None, None, None, None)) for n in range(3)]
+    harness.tick({"t": [(row, 1) for row in rows]})
+    assert [reason for _, _, reason in harness.dead_letters("v")] == ["division by zero in 10 / i"]
+    assert sorted(harness.rows("v")) == sorted(harness.batch("v"))
+    assert {row[0] for row in harness.rows("v")} == {1, 2}
+
+
+def test_a_filter_decides_which_arguments_of_a_window_are_evaluated() -> None:
+    harness = SqlHarness([T])
+    harness.add_view("v", "SELECT id, SUM(10 / i) FILTER (WHERE i <> 0) OVER (PARTITION BY s) AS r FROM t")
+    harness.tick(
+        {"t": [(harness.store("t", (n, "a", n, None, None, None, None, None)), 1) for n in range(3)]}
+    )
+    assert harness.rows("v") == harness.batch("v") == [(0, 15), (1, 15), (2, 15)]
+    assert harness.left_out("v") == 0
