@@ -43,6 +43,7 @@ VIEWS = [
     ("SELECT SUM(status) AS s FROM flights", 1, 8, "SUM wants a number, not STRING", "CAST"),
     ("SELECT STDDEV_POP(DISTINCT delay) AS s FROM flights", 1, 8, "STDDEV_POP(DISTINCT …)", ""),
     ("SELECT delay FROM flights", 1, 8, "no key that can be inferred", "Add flights.id"),
+    ("SELECT id, x FROM flights CROSS JOIN UNNEST(SPLIT(status, ',')) AS t(x)", 1, 8, "no key that can be inferred", "WITH ORDINALITY"),
     ("SELECT id FROM flights ORDER BY id", 1, 33, "rows of a view have no order", "add LIMIT"),
     ("SELECT a.id FROM flights a FULL JOIN flights b USING (id)", 1, 38, "USING with FULL JOIN", "COALESCE"),
     ("SELECT a.id FROM flights a LEFT SEMI JOIN flights b ON a.id = b.id", 1, 43, "not Flink SQL", "IN (SELECT"),
