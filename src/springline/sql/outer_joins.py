@@ -17,7 +17,7 @@ from springline.sql.rewrite import renamed
 from springline.sql.rows import Occurrence, Rows, determined
 from springline.sql.scope import Scope, relation_columns
 from springline.sql.shapes import Columns, Project
-from springline.sql.typed import Typed, is_wide, quote
+from springline.sql.typed import Typed, is_wide, quote, wide_as_key
 
 if TYPE_CHECKING:
     from springline.sql.intermediates import Intermediates
@@ -177,7 +177,7 @@ def match_by_row(planner: Intermediates, branch: Rows, right: Occurrence) -> Mat
     for occurrence in branch.occurrences:
         every = relation_columns(occurrence.schema, occurrence.alias)
         for part in occurrence.schema.key or occurrence.schema.names:
-            keys.append((f"k{len(keys)}", every[part]))
+            keys.append((f"k{len(keys)}", wide_as_key(every[part])))
     inner = Rows([*branch.occurrences, replace(right, kind="inner", on=())], [*branch.filters, *right.on])
     kept, columns = planner.materialised(planner.distinct([inner], keys))
     conditions = [_equality("IS", column, key) for (_, key), (_, column) in zip(keys, columns, strict=True)]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from springline.core.types import DOUBLE, LARGEST_SCALED_PRECISION, SqlType, decimal
+from springline.core.types import DOUBLE, LARGEST_SCALED_PRECISION, STRING, SqlType, decimal
 
 NULL: Final = SqlType("NULL")
 """The type of a bare NULL, until its surroundings give it one."""
@@ -175,6 +175,13 @@ def as_decimal(type_: SqlType) -> SqlType | None:
 def is_wide(type_: SqlType) -> bool:
     """DECIMALs kept as text."""
     return type_.name == "DECIMAL" and not type_.is_scaled
+
+
+def wide_as_key(typed: Typed) -> Typed:
+    """A value by which rows are told apart: equal wide DECIMALs can be written with more or fewer zeros."""
+    if not is_wide(typed.type):
+        return typed
+    return Typed(f"sl_wide_key({typed.sql})", STRING, typed.nullable, typed.refs)
 
 
 def capped(precision: int, scale: int) -> SqlType:

@@ -189,3 +189,20 @@ def test_a_filter_decides_which_arguments_of_a_window_are_evaluated() -> None:
     )
     assert harness.rows("v") == harness.batch("v") == [(0, 15), (1, 15), (2, 15)]
     assert harness.left_out("v") == 0
+
+
+def test_equal_decimals_match_in_a_full_join_of_rows_without_a_key() -> None:
+    """Rows without a key are told apart by all their values."""
+    bag = TableSchema("bag", (Column("id", INT, nullable=False), Column("w", decimal())))
+    harness = SqlHarness([T, bag])
+    harness.add_view("v", "SELECT x.id, COUNT(*) AS n FROM bag AS x FULL JOIN t ON t.w = x.w GROUP BY x.id")
+    matched = harness.store("t", (1, None, None, None, None, "1.5", None, None))
+    for changes in (
+        {"t": [(matched, 1)], "bag": [((1, "1.5"), 1)]},
+        {"bag": [((1, "1.50"), 1), ((2, "1.500"), 1), ((3, "2.0"), 1)]},
+        {"bag": [((1, "1.5"), -1)]},
+        {"t": [(matched, -1)]},
+    ):
+        harness.tick(changes)
+        assert sorted(harness.rows("v")) == sorted(harness.batch("v"))
+    assert sorted(harness.rows("v")) == [(1, 1), (2, 1), (3, 1)]
