@@ -255,7 +255,8 @@ def _between_temporals(operand: Typed, target: SqlType) -> Typed | None:
     if source.name == "TIME" and target.name in instants:
         return derived(sql, target, [operand])
     if source.name in instants and target.name == "TIME":
-        return derived(f"(({sql} % {DAY_US}) + {DAY_US}) % {DAY_US}", target, [operand])
+        text = f"CASE WHEN {finite} THEN (({sql} % {DAY_US}) + {DAY_US}) % {DAY_US} END"
+        return derived(text, target, [operand], nullable=True)
     if source.name == "DATE" and target.name in instants:
         scaled = f"CASE WHEN {sql} BETWEEN -99999999 AND 99999999 THEN {sql}*{DAY_US} ELSE {sql} END"
         return derived(scaled, target, [operand])

@@ -146,12 +146,20 @@ def extract(where: Text, node: Tree, unit: str, operand: Typed) -> Typed:
     }
     if unit in within:
         size, step = within[unit], UNIT_US.get(unit, 1 if unit == "MICROSECOND" else 1_000)
-        return derived(f"((({sql} % {size}) + {size}) % {size}) / {step}", BIGINT, [operand])
+        return _of_finite(f"((({sql} % {size}) + {size}) % {size}) / {step}", sql, operand)
     if unit == "EPOCH":
-        return derived(f"{floor_to(sql, 1_000_000)} / 1000000", BIGINT, [operand])
+        return _of_finite(f"{floor_to(sql, 1_000_000)} / 1000000", sql, operand)
     if unit in _OTHER_PARTS:
         return derived(f"sl_extract({sql}, '{unit}')", BIGINT, [operand], nullable=True)
     raise where.error(node, f"EXTRACT({unit} …) is not defined here.")
+
+
+def _of_finite(text: str, moment: str, operand: Typed) -> Typed:
+    """A part of a moment; an infinite one has none."""
+    if operand.type.name == "TIME" or operand.constant:
+        return derived(text, BIGINT, [operand])
+    finite = f"CASE WHEN {moment} BETWEEN -{10**18} AND {10**18} THEN {text} END"
+    return derived(finite, BIGINT, [operand], nullable=True)
 
 
 def floor_time(where: Text, node: Tree, unit: str, operand: Typed, *, up: bool) -> Typed:
