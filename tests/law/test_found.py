@@ -40,7 +40,7 @@ FOUND: dict[str, tuple[str, list[Row]]] = {
         "SELECT n, c, r FROM (SELECT n, c, ROW_NUMBER() OVER (PARTITION BY c ORDER BY n) AS r FROM v0) AS x WHERE r <= 2",
         [(1, 2, 1), (None, 1, 1), (0, 1, 2)],
     ),
-    "a variance beyond its type": ("SELECT VAR_POP(n * 2147483647) AS x, COUNT(*) AS c FROM t", [(None, 4)]),
+    "a variance beyond its type": ("SELECT VAR_POP(n * 2147483647) AS x, COUNT(*) AS c FROM t", []),
     "a FULL JOIN whose condition fails for a row": (
         "SELECT a.id, b.id AS other FROM t AS a FULL JOIN t AS b ON a.id = b.n AND 1 / a.n > 5",
         [(1, None), (3, None), (4, None), (None, 1), (None, 2), (None, 3), (None, 4)],

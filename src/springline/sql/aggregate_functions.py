@@ -20,6 +20,7 @@ import apsw
 from springline.core.types import SqlType, Stored, load, parse_type, render
 from springline.sql.entries import entry, entry_values
 from springline.sql.exact import WIDE, DoubleSum, average, half_up, wide_average, wide_sum_text
+from springline.sql.failures import confined
 from springline.sql.json_functions import json_part, json_text
 from springline.sql.typed import INTEGER_RANGES
 
@@ -304,6 +305,7 @@ def register_ordered_aggregates(connection: apsw.Connection, report: Callable[[s
     connection.create_scalar_function("sl_entry_value", entry_value, 2, deterministic=True)
     connection.create_scalar_function("sl_variance", variance, 6, deterministic=True)
     for name, function in _ORDERED.items():
-        connection.create_aggregate_function(name, _aggregate(_Collected, _result(function)))
+        result = confined(name, _result(function), report)
+        connection.create_aggregate_function(name, _aggregate(_Collected, result))
     connection.create_aggregate_function("sl_pack_squares", _aggregate(_Squares, lambda one: one.sum.pack()))
     connection.create_aggregate_function("sl_variance_of", _aggregate(_Values, _variance_of))

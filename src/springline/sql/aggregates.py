@@ -198,7 +198,8 @@ class Slots(Grouping):
         squares = self._packed("q", "sl_pack_squares", argument)
         scale = call.argument.type.scale or 0
         text = f'sl_variance(s."{total}", s."{squares}", s."{count}", {scale}, \'{call.name}\', \'{kind}\')'
-        return Typed(text, kind, True)
+        holds = f'(s."{count}" <= {int(call.name.endswith("SAMP"))} OR {text} IS NOT NULL)'
+        return Typed(text, kind, True, guards=of_sum(call, kind, holds))
 
     def _sum(self, call: AggregateCall, argument: int, count: str, kind: SqlType) -> Typed:
         assert call.argument is not None

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from springline.core.types import BOOLEAN, INT, STRING, SqlType, array
 from springline.sql.dialect import Text, Tree
-from springline.sql.typed import NULL, Typed, coerce, common_type, derived, describe, literal_text
+from springline.sql.typed import NULL, Guard, Typed, coerce, common_type, derived, describe, literal_text
 
 
 def literal(where: Text, node: exp.Array, elements: Sequence[Typed]) -> Typed:
@@ -81,7 +81,10 @@ def _cardinality(where: Text, node: Tree, name: str, arguments: list[Typed]) -> 
 def _only_element(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     _counted(where, node, name, arguments, 1, 1)
     kind = _element(where, node, name, arguments[0])
-    return derived(_call("sl_array_element", kind, arguments[0].sql), kind, arguments, nullable=True)
+    made = derived(_call("sl_array_element", kind, arguments[0].sql), kind, arguments, nullable=True)
+    reason = literal_text(f"{where.quote(node)}: more than one element")
+    guard = Guard(f"ifnull(json_array_length({arguments[0].sql}) <= 1, 1)", reason, made.refs)
+    return replace(made, guards=(*made.guards, guard))
 
 
 def _search(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:

@@ -105,8 +105,9 @@ def cast(where: Text, node: Tree, operand: Typed, target_node: Tree, *, attempt:
     if target == STRING and limit is not None:
         return derived(f"substr({made.sql}, 1, {limit})", STRING, [made])
     if target.is_temporal and limit is not None and limit < 6 and target.name != "DATE":
-        unit = 10 ** (6 - limit)
-        return derived(floor_to(made.sql, unit), target, [made])
+        finite = f"{made.sql} BETWEEN -{10**18} AND {10**18}"
+        cut = f"CASE WHEN {finite} THEN {floor_to(made.sql, 10 ** (6 - limit))} ELSE {made.sql} END"
+        return derived(cut, target, [made])
     return made
 
 
@@ -197,7 +198,7 @@ def _to_string(operand: Typed) -> Typed | None:
     elif is_wide(source):
         text = sql
     elif source == BYTES:
-        text = f"CAST({sql} AS TEXT)"
+        text = f"sl_decode({sql}, 'UTF-8')"
     elif source.element is not None:
         text = sql
     else:
@@ -254,7 +255,8 @@ def _between_temporals(operand: Typed, target: SqlType) -> Typed | None:
     if source.name == "TIME" and target.name in instants:
         return derived(sql, target, [operand])
     if source.name in instants and target.name == "TIME":
-        return derived(f"(({sql} % {DAY_US}) + {DAY_US}) % {DAY_US}", target, [operand])
+        text = f"CASE WHEN {finite} THEN (({sql} % {DAY_US}) + {DAY_US}) % {DAY_US} END"
+        return derived(text, target, [operand], nullable=True)
     if source.name == "DATE" and target.name in instants:
         scaled = f"CASE WHEN {sql} BETWEEN -99999999 AND 99999999 THEN {sql}*{DAY_US} ELSE {sql} END"
         return derived(scaled, target, [operand])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -15,9 +17,12 @@ from springline.sql.check_calls import CLOCK, CallChecker, Grouping, contains_ag
 from springline.sql.dialect import JsonCall, Text, Tree
 from springline.sql.json_calls import is_json
 from springline.sql.scope import Scope
-from springline.sql.typed import NULL, Typed, derived, describe, is_wide, literal_text, quote, report
+from springline.sql.typed import NULL, Guard, Typed, derived, describe, is_wide, literal_text, quote, report
 
 SubqueryCompiler = Callable[[Tree, Scope], tuple[str, Sequence[tuple[str, Typed]]]]
+
+
+SEVERAL_ROWS: Final = "a query used as a value has more than one row"
 
 
 class Checker(CallChecker):
@@ -108,7 +113,7 @@ class Checker(CallChecker):
         if node.is_string:
             return Typed(literal_text(text), STRING, False, constant=True, value=text)
         if "e" in text.lower():
-            return Typed(repr(float(text)), DOUBLE, False, constant=True, value=float(text))
+            return self._double(node)
         if "." in text:
             whole, _, fraction = text.partition(".")
             digits_before = len(whole.lstrip("0")) or min(len(whole), 1)
@@ -128,6 +133,15 @@ class Checker(CallChecker):
             )
         return Typed(text, INT if number < 2**31 else BIGINT, False, constant=True, value=number)
 
+    def _double(self, node: exp.Literal) -> Typed:
+        try:
+            number = float(node.name)
+        except ValueError:
+            raise self.where.error(node, f"{node.name} is no number.", "1.5e3 is one.") from None
+        if math.isinf(number):
+            raise self.where.error(node, f"{node.name} is beyond DOUBLE.", "CAST('Infinity' AS DOUBLE).")
+        return Typed(repr(number), DOUBLE, False, constant=True, value=number)
+
     def _boolean(self, node: exp.Boolean) -> Typed:
         return Typed("1" if node.this else "0", BOOLEAN, False, constant=True, value=bool(node.this))
 
@@ -135,6 +149,8 @@ class Checker(CallChecker):
         return Typed("NULL", NULL, True, constant=True)
 
     def _bytes(self, node: exp.HexString) -> Typed:
+        if not re.fullmatch("([0-9A-Fa-f]{2})*", node.name):
+            raise self.where.error(node, f"x'{node.name}' has no two digits for each byte.", "x'0A'.")
         return Typed(f"x'{node.name}'", BYTES, False, constant=True)
 
     def _parameter(self, node: exp.Placeholder) -> Typed:
@@ -264,10 +280,13 @@ class Checker(CallChecker):
         sql, columns = self._subselect(node, node)
         if len(columns) != 1:
             raise self.where.error(node, f"A query used as a value has one column, not {len(columns)}.")
-        if not has_one_row(node):
-            reason = report("a query used as a value has more than one row")
-            sql = f"SELECT CASE WHEN count(*) > 1 THEN {reason} ELSE max({quote(columns[0][0])}) END FROM ({sql})"
-        return Typed(f"({sql})", columns[0][1].type, True)
+        if has_one_row(node):
+            return Typed(f"({sql})", columns[0][1].type, True)
+        # Flink fails where there are more.
+        value = f"SELECT CASE WHEN count(*) > 1 THEN {report(SEVERAL_ROWS)} ELSE max({quote(columns[0][0])}) END FROM ({sql})"
+        holds = f"((SELECT count(*) FROM ({sql})) <= 1)"
+        guard = Guard(holds, literal_text(SEVERAL_ROWS), frozenset())
+        return Typed(f"({value})", columns[0][1].type, True, guards=(guard,))
 
     def _subselect(self, node: Tree, query: Tree) -> tuple[str, Sequence[tuple[str, Typed]]]:
         if self._subquery is None:

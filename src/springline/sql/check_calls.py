@@ -18,7 +18,8 @@ from springline.sql.dialect import JsonCall, Text, Tree
 from springline.sql.guards import has_value, of_branches
 from springline.sql.json_calls import json_call
 from springline.sql.scope import Scope
-from springline.sql.typed import NULL, Typed, derived, literal_text
+from springline.sql.string_functions import compiled
+from springline.sql.typed import NULL, Guard, Typed, derived, literal_text
 from springline.sql.user_functions import scalar_call
 
 _JSON_INSTEAD: Final = "Keep it as JSON: JSON_OBJECT('a' VALUE x), JSON_VALUE(payload, '$.a')."
@@ -176,7 +177,12 @@ class CallChecker:
                 )
             middle = [one.sql for one in operands[1:-1]] + [f"'{one}'" for one in marks]
             text = ", ".join([operands[0].sql, *middle, operands[-1].sql])
-            return derived(f"sl_map_value({text})", STRING, operands, nullable=True)
+            made = derived(f"sl_map_value({text})", STRING, operands, nullable=True)
+            if all(one.constant and compiled(str(one.value)) is not None for one in operands[1:-1]):
+                return made
+            reason = literal_text(f"{self.where.quote(node)}: no regular expression")
+            guard = Guard(f"sl_succeeds('sl_map_value', {text})", reason, made.refs)
+            return replace(made, guards=(*made.guards, guard))
         return arrays.element(self.where, node, self.check(call), self.check(index))
 
     def _similar(self, node: exp.SimilarTo, escape: Tree | None = None) -> Typed:

@@ -13,10 +13,11 @@ from springline.sql.catalog import Catalog, near_misses
 from springline.sql.check import Checker
 from springline.sql.dialect import Text, Tree
 from springline.sql.interval_joins import range_conjuncts
+from springline.sql.names import column_problem
 from springline.sql.operators import compare
 from springline.sql.over import contains_window
 from springline.sql.scope import Item, Scope
-from springline.sql.typed import Typed
+from springline.sql.typed import INTERVAL_MICROSECONDS, INTERVAL_MONTHS, Typed
 
 JoinKind: TypeAlias = Literal["inner", "left", "right", "full"]
 
@@ -193,11 +194,10 @@ def projections(
             made.append((_output_name(where, node, len(made), ad_hoc=ad_hoc), node, None))
     names = [name for name, _, _ in made]
     for index, (name, node, typed) in enumerate(made):
-        if name in names[:index]:
+        if (problem := column_problem(name, names[:index])) is not None:
             if not ad_hoc:
-                raise where.error(
-                    node, f"Two columns are called {name!r}.", "Name one of them: … AS other_name."
-                )
+                hint = "Name one of them: … AS other_name." if "Two" in problem else "… AS other_name."
+                raise where.error(node, problem, hint)
             made[index] = (_free(name, names), node, typed)
             names[index] = made[index][0]
     return made
@@ -212,8 +212,8 @@ def _output_name(where: Text, node: Tree, index: int, *, ad_hoc: bool) -> str:
 
 
 def _free(name: str, taken: Sequence[str]) -> str:
-    number = 0
-    while f"{name}{number}" in taken:
+    number, taken = 0, [one.lower() for one in taken]
+    while f"{name}{number}".lower() in taken:
         number += 1
     return f"{name}{number}"
 
@@ -224,7 +224,19 @@ def alias_columns(where: Text, node: Tree, columns: Sequence[str]) -> list[str]:
     given = [one.name for one in alias.columns] if alias is not None else []
     if given and len(given) != len(columns):
         raise where.error(node, f"{len(columns)} columns are called by {len(given)} names.")
+    for index, name in enumerate(given):
+        if (problem := column_problem(name, given[:index])) is not None:
+            raise where.error(node, problem, "Give it another name.")
     return given or list(columns)
+
+
+def refuse_intervals(where: Text, node: Tree, columns: Sequence[tuple[str, Typed]]) -> None:
+    """An INTERVAL has no stored form: it is a part of expressions only."""
+    for name, typed in columns:
+        if typed.type in (INTERVAL_MICROSECONDS, INTERVAL_MONTHS):
+            raise where.error(
+                node, f"Column {name!r} is an INTERVAL.", "TIMESTAMPDIFF(SECOND, a, b) gives a number."
+            )
 
 
 class CommonTables:

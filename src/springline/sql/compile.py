@@ -10,11 +10,12 @@ from springline.errors import SqlError
 from springline.sql.catalog import Catalog
 from springline.sql.clauses import CommonTables
 from springline.sql.dead_letters import dead_letters
-from springline.sql.dialect import parse_query
+from springline.sql.dialect import parse_query, told_where_too_deep
 from springline.sql.full import full
 from springline.sql.groups import aggregate
 from springline.sql.history import maintain_history
 from springline.sql.maintain import Parts, outer, project
+from springline.sql.names import check_view_name
 from springline.sql.over_maintain import over
 from springline.sql.plan import Planner
 from springline.sql.program import OperatorLevel, Step, ViewProgram, WindowMode
@@ -47,6 +48,21 @@ def compile_view(
     column where the text cannot be used. ``functions``: the application's. ``shared``: texts of subqueries (``ViewProgram.subplans``), each
     with the hidden view that is read in its place; ``batch`` reads none.
     """
+    with told_where_too_deep(text):
+        return _compiled(name, text, catalog, key, windows, functions, shared)
+
+
+def _compiled(
+    name: str,
+    text: str,
+    catalog: Mapping[str, TableSchema],
+    key: Sequence[str] | None,
+    windows: WindowMode,
+    functions: Functions | None,
+    shared: Sequence[tuple[str, TableSchema]],
+) -> ViewProgram:
+    if not is_shared(name):
+        check_view_name(name, catalog, text)
     query, where = parse_query(text, functions)
     relations = Catalog(catalog)
     planner = Planner(where, relations, name, live=windows == "live")

@@ -8,7 +8,8 @@ Names are case-sensitive and quoted with backticks, strings are quoted with apos
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -51,6 +52,10 @@ def _write_window_table(_: Any, node: WindowTable) -> str:
     return f"TABLE({node.this.name}(…))"
 
 
+def _write_array(writer: Any, node: exp.Array) -> str:
+    return f"ARRAY[{writer.expressions(node, flat=True)}]"
+
+
 class Flink(Dialect):
     """The dialect. Use :func:`parse_query`, which reports errors with our positions."""
 
@@ -84,6 +89,7 @@ class Flink(Dialect):
     class Generator(generator.Generator):
         TRANSFORMS: ClassVar[dict[Any, Any]] = {
             **generator.Generator.TRANSFORMS,
+            exp.Array: _write_array,
             JsonCall: write_json_call,
             WindowTable: _write_window_table,
         }
@@ -115,6 +121,19 @@ class Text:
         return rendered if len(rendered) <= 60 else rendered[:57] + "…"
 
 
+@contextmanager
+def told_where_too_deep(text: str) -> Iterator[None]:
+    """Every step of reading a query follows its tree down; one that is deeper than Python's stack is refused."""
+    try:
+        yield
+    except RecursionError:
+        raise SqlError(
+            "This query is nested too deeply.",
+            hint="Take parentheses and operators apart: IN (…) for many ORs, CONCAT(…) for many ||, a derived table for a part.",
+            statement=text,
+        ) from None
+
+
 def _first_offset(node: Tree) -> int | None:
     """Where the node begins; for one without a position of its own (a literal's sign, a parameter), what it stands in."""
     place: Tree | None = node
@@ -129,6 +148,10 @@ def _first_offset(node: Tree) -> int | None:
 def parse_query(text: str, functions: Functions | None = None) -> tuple[Tree, Text]:
     """The one query in ``text``. Raises SqlError with the position of what cannot be read."""
     where = Text(text, functions)
+    if (unusable := re.search("[\\x00\\ud800-\\udfff]", text)) is not None:
+        raise where.error_at(
+            unusable.start(), f"{unusable[0]!r} cannot stand in a text of SQL.", "CHR(0) is the letter NUL."
+        )
     _refuse_early(where)
     try:
         statements = [one for one in Flink().parse(text) if one is not None]

@@ -146,8 +146,8 @@ def toward_zero(numerator: int, denominator: int) -> int:
 
 
 def wide_text(number: Decimal) -> str:
-    """The stored form of an unbounded DECIMAL."""
-    return "NaN" if number.is_nan() else format(number, "f")
+    """The stored form of an unbounded DECIMAL. A zero has no sign."""
+    return "NaN" if number.is_nan() else format(number if number else number.copy_abs(), "f")
 
 
 def wide_sum_text(number: Decimal) -> str:

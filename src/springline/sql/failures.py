@@ -13,6 +13,9 @@ from springline.sql.text_functions import parse_value
 REMEMBERED: Final = 16_384
 """Values that were parsed last: as many as a tick has, so that its statements parse each once."""
 
+LONGEST_STORED: Final = 250_000_000
+"""Letters of a text that SQLite can surely hold: its 1,000,000,000 bytes, at four for a letter."""
+
 LONGEST_VALUE: Final = 1_000
 """Characters of one value that a dead letter shows."""
 
@@ -53,10 +56,14 @@ def confined(name: str, function: Callable[..., Any], report: Callable[[str], No
 
     def call(*arguments: Any) -> Any:
         try:
-            return function(*arguments)
+            made = function(*arguments)
+            if isinstance(made, str) and len(made) > LONGEST_STORED:
+                raise ValueError(f"a text of {len(made)} letters is more than SQLite can hold")
+        # Whatever a function raises for a row must not become an error of SQLite, which would stop the tick for all rows.
         except Exception as error:
             report(f"{name.removeprefix('sl_')} raised {type(error).__name__}: {error}")
             return None
+        return made
 
     return call
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from springline.core.types import BIGINT, BOOLEAN, BYTES, DOUBLE, INT, STRING, SqlType
+from springline.sql.string_functions import LONGEST_TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,14 @@ class Function:
     """Whether it can be NULL although no argument is."""
     fallible: bool = False
     """Whether it fails for some arguments (and then gives NULL); it gives NULL for no other reason."""
+    holds: str = ""
+    """What must hold for it not to fail, where that is cheaper to know, or where it gives NULL for other reasons too."""
+
+
+_REPLACED: Final = (
+    f"(length({{0}}) + 1) * max(length({{2}}), 1) <= {LONGEST_TEXT} OR sl_succeeds('sl_%s', {{all}})"
+)
+_PADDED: Final = f"{{1}} <= {LONGEST_TEXT}"
 
 
 FUNCTIONS: Final[dict[str, Function]] = {
@@ -32,25 +41,33 @@ FUNCTIONS: Final[dict[str, Function]] = {
     "CHAR_LENGTH": Function("string", INT, "length({0})"),
     "CHARACTER_LENGTH": Function("string", INT, "length({0})"),
     "OCTET_LENGTH": Function("string", INT, "octet_length({0})"),
-    "CONCAT": Function("string*", STRING, "({all ||})"),
+    "CONCAT": Function("string*", STRING, "{all ||}"),
     "CONCAT_WS": Function("string string*", STRING, "concat_ws({all}, NULL)"),
-    "REPLACE": Function("string string string", STRING, "sl_replace({all})"),
+    "REPLACE": Function("string string string", STRING, "sl_replace({all})", holds=_REPLACED % "replace"),
     "INSTR": Function("string string integer? integer?", INT, "sl_instr({all})", fallible=True),
     "LOCATE": Function("string string integer?", INT, "sl_locate({all})"),
     "LEFT": Function("string integer", STRING, "sl_substring({0}, 1, max({1}, 0))"),
     "RIGHT": Function("string integer", STRING, "sl_right({0}, {1})"),
     "SUBSTR": Function("string integer integer?", STRING, "sl_substring({all})", nullable=True),
-    "LPAD": Function("string integer string", STRING, "sl_pad({all}, 1)", nullable=True),
-    "RPAD": Function("string integer string", STRING, "sl_pad({all}, 0)", nullable=True),
+    "LPAD": Function("string integer string", STRING, "sl_pad({all}, 1)", nullable=True, holds=_PADDED),
+    "RPAD": Function("string integer string", STRING, "sl_pad({all}, 0)", nullable=True, holds=_PADDED),
     "LTRIM": Function("string string?", STRING, "ltrim({all})"),
     "RTRIM": Function("string string?", STRING, "rtrim({all})"),
     "BTRIM": Function("string string?", STRING, "trim({all})"),
-    "REPEAT": Function("string integer", STRING, "sl_repeat({all})"),
+    "REPEAT": Function(
+        "string integer", STRING, "sl_repeat({all})", holds=f"length({{0}}) * {{1}} <= {LONGEST_TEXT}"
+    ),
     "REVERSE": Function("string", STRING, "sl_reverse({0})"),
     "SPLIT_INDEX": Function("string string/integer integer", STRING, "sl_split_index({all})", nullable=True),
     "REGEXP": Function("string string", BOOLEAN, "sl_regexp({all})"),
     "REGEXP_EXTRACT": Function("string string integer?", STRING, "sl_regexp_extract({all})", nullable=True),
-    "REGEXP_REPLACE": Function("string string string", STRING, "sl_regexp_replace({all})", nullable=True),
+    "REGEXP_REPLACE": Function(
+        "string string string",
+        STRING,
+        "sl_regexp_replace({all})",
+        nullable=True,
+        holds=_REPLACED % "regexp_replace",
+    ),
     "STARTSWITH": Function("string string", BOOLEAN, "(substr({0}, 1, length({1})) = {1})"),
     "ENDSWITH": Function("string string", BOOLEAN, "sl_ends_with({all})"),
     "ASCII": Function("string", INT, "sl_ascii({0})"),

@@ -160,14 +160,19 @@ def _round(stored: float | str, digits: int, mode: str) -> float | str:
     value = _double(stored)
     if not math.isfinite(value):
         return _stored(value)
-    return float(Decimal(repr(value)).quantize(Decimal(1).scaleb(-digits), _ROUNDING[mode], WIDE))
+    return float(Decimal(repr(value)).quantize(_unit(digits), _ROUNDING[mode], WIDE))
+
+
+def _unit(digits: int) -> Decimal:
+    """What a number is rounded to a multiple of. No double, and no DECIMAL of ours, has more digits before or after its point."""
+    return Decimal(1).scaleb(-min(max(digits, -1_000), 1_000))
 
 
 def _wide_round(text: str, digits: int, mode: str) -> str | None:
     number = Decimal(text)
     if not number.is_finite():
         return text
-    return wide_text(number.quantize(Decimal(1).scaleb(-digits), _ROUNDING[mode], WIDE))
+    return wide_text(number.quantize(_unit(digits), _ROUNDING[mode], WIDE))
 
 
 def _wide(stored: int | str, scale: int) -> str:

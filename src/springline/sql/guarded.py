@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from springline.core.types import BOOLEAN, SqlType
-from springline.sql.guards import of_branches, unless
+from springline.sql.aggregate_calls import VARIANCES
+from springline.sql.guards import of_argument, unless
 from springline.sql.typed import Guard, Typed, failures_of, literal_text
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ def of_row(columns: Iterable[Typed]) -> list[Typed]:
 def of_columns(columns: Columns) -> tuple[list[Typed], Columns]:
     """The columns of a SELECT list, and what must hold for them not to fail. A function OVER a window is computed after WHERE and
     HAVING: where an expression over one fails, it is NULL."""
-    plain = [typed for _, typed in columns if not any(_is_windowed(guard) for guard in typed.failures)]
-    return of_row(plain), [(name, settled(typed) if typed in plain else typed) for name, typed in columns]
+    guards = [one for one in failures_of(typed for _, typed in columns) if not _is_windowed(one)]
+    return conditions(guards), [
+        (name, typed if any(map(_is_windowed, typed.failures)) else settled(typed)) for name, typed in columns
+    ]
 
 
 def _is_windowed(guard: Guard) -> bool:
@@ -104,21 +107,19 @@ def of_aggregation(groups: Iterable[Typed], calls: Iterable[AggregateCall]) -> l
     not evaluated for a row that its FILTER passes over."""
     guards = list(failures_of(groups))
     for call in calls:
-        argument = call.argument or Typed("1", BOOLEAN, False)
-        if call.filter is None:
-            guards += argument.failures
-        else:
-            guards += of_branches([call.filter], [argument, Typed("NULL", BOOLEAN)])
+        guards += of_argument(call.argument, call.filter)
     return conditions(dict.fromkeys(guards))
 
 
 def of_sum(call: AggregateCall, kind: SqlType, holds: str) -> tuple[Guard, ...]:
-    """The failure of SUM or AVG of exact numbers: a result beyond its type. ``holds`` is where it has not. None where no group can be
-    that large: 2**31 rows are."""
+    """The failure of SUM, AVG or a variance of exact numbers: a result beyond its type. ``holds`` is where it has not. None where no
+    group can be that large: 2**31 rows are."""
     argument = None if call.argument is None else call.argument.type
-    if argument is None or call.name not in ("SUM", "AVG"):
+    if argument is None or call.name not in ("SUM", "AVG", *VARIANCES):
         return ()
-    if argument.is_integer:
+    if call.name in VARIANCES:
+        may_fail = argument.is_integer or argument.is_scaled
+    elif argument.is_integer:
         may_fail = call.name == "SUM" and argument.name == "BIGINT"
     elif argument.is_scaled and kind.is_scaled:
         digits = (argument.precision or 0) - (argument.scale or 0) + (kind.scale or 0)

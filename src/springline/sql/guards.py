@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from springline.core.types import BOOLEAN
 from springline.sql.typed import Guard, Typed
 
 
@@ -53,6 +54,14 @@ def of_coalesce(operands: Sequence[Typed]) -> tuple[Guard, ...]:
         branches = "".join(f"WHEN {one.sql} IS NOT NULL THEN 1 " for one in before)
         made += [unless(branches, guard, before) for guard in operand.failures]
     return tuple(dict.fromkeys(made))
+
+
+def of_argument(argument: Typed | None, condition: Typed | None) -> tuple[Guard, ...]:
+    """The failures of an aggregate's argument, which is evaluated only where its FILTER holds."""
+    value = argument or Typed("1", BOOLEAN, False)
+    if condition is None:
+        return value.failures
+    return of_branches([condition], [value, Typed("NULL", BOOLEAN)])
 
 
 def unless(branches: str, guard: Guard, before: Sequence[Typed]) -> Guard:

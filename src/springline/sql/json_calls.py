@@ -11,6 +11,7 @@ from sqlglot import exp
 from springline.core.types import BOOLEAN, STRING
 from springline.sql.casts import cast, read_type
 from springline.sql.dialect import JsonCall, Text, Tree
+from springline.sql.json_functions import is_path
 from springline.sql.typed import NULL, Guard, Typed, derived, describe, literal_text
 
 
@@ -35,6 +36,11 @@ def json_call(checker: Checks, node: JsonCall) -> Typed:
     operands = [checker.check(one) for one in node.expressions]
     if len(operands) != 2 or any(one.type not in (STRING, NULL) for one in operands):
         raise checker.where.error(node, f"{name} takes a STRING and a path.", f"{name}(payload, '$.name').")
+    path = operands[1].value
+    if isinstance(path, str) and not is_path(path):
+        raise checker.where.error(
+            node, f"{path!r} is no path that is understood here.", "[lax | strict] $.name[0]['other name']."
+        )
     if name == "JSON_VALUE":
         return _value(checker, node, operands)
     if node.args.get("to") is not None and read_type(checker.where, node.args["to"])[0] != STRING:

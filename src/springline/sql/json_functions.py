@@ -8,13 +8,13 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from springline.core.types import SqlType, Stored, load, parse_type, render
 from springline.sql.java_numbers import java_double
 
 _STEP = re.compile(
-    r"\.(?P<name>[A-Za-z_$][\w$]*)|\.?\[(?:'(?P<quoted>[^']*)'|\"(?P<double>[^\"]*)\"|(?P<index>\d+))\]"
+    r"\.(?P<name>[^\s.\[\]()*?@'\"]+)|\.?\[(?:'(?P<quoted>[^']*)'|\"(?P<double>[^\"]*)\"|(?P<index>\d+))\]"
     r"|\.\"(?P<dotted>[^\"]*)\""
 )
 _MISSING = object()
@@ -49,9 +49,37 @@ def _path(text: str) -> tuple[str | int, ...] | None:
     return tuple(steps)
 
 
+def is_path(text: str) -> bool:
+    """Whether a text is a path as it is understood here: steps by name and by number."""
+    return _path(text) is not None
+
+
 @lru_cache(maxsize=64)
 def _document(text: str) -> Any:
-    return json.loads(text, parse_float=Decimal)
+    """The value of a JSON document. Raises ValueError for what is none, and for one that is nested deeper than Python's stack."""
+    try:
+        value = json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+        return _well_formed(value) if "\\u" in text else value
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _well_formed(value: Any) -> Any:
+    """Half of a surrogate pair, which JSON can write and UTF-8 cannot, becomes a question mark, as in Java."""
+    match value:
+        case str():
+            return value if value.isascii() else value.encode(errors="replace").decode()
+        case list():
+            return [_well_formed(one) for one in cast("list[Any]", value)]
+        case dict():
+            members = cast("dict[str, Any]", value).items()
+            return {_well_formed(name): _well_formed(one) for name, one in members}
+        case _:
+            return value
 
 
 def _find(text: str, path: str) -> Any:
@@ -179,7 +207,7 @@ def json_unquote(text: str) -> str:
     """The text of a JSON string; other texts stay as they are."""
     if len(text) >= 2 and text[0] == text[-1] == '"':
         try:
-            value = json.loads(text)
+            value = _document(text)
         except ValueError:
             return text
         return value if isinstance(value, str) else text
@@ -231,7 +259,7 @@ def json_text(value: Any) -> str:
         case float():
             return java_double(value) if math.isfinite(value) else json.dumps(java_double(value))
         case Decimal():
-            return str(value)
+            return str(value) if value.is_finite() else json.dumps(str(value))
         case list():
             return "[" + ",".join(json_text(one) for one in cast("list[Any]", value)) + "]"
         case dict():

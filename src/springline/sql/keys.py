@@ -27,12 +27,17 @@ def row_key(
         for part in schema.key:
             name = next((shown[one] for one in sorted(equal((alias, part))) if one in shown), None)
             if name is None:
-                missing.append(
-                    part if schema.name.startswith("s:") else f"{schema.name.rsplit('.', 1)[-1]}.{part}"
-                )
+                missing.append(_called(schema.name, part))
             else:
                 key.append(name)
     return (None if missing else tuple(dict.fromkeys(key))), missing
+
+
+def _called(relation: str, part: str) -> str:
+    """A part of a key as the user knows it. Elements of an array have no relation, and intermediates no name."""
+    if not relation:
+        return "the number that UNNEST … WITH ORDINALITY gives"
+    return part if relation.startswith("s:") else f"{relation.rsplit('.', 1)[-1]}.{part}"
 
 
 def with_hidden_key(shape: Project) -> Project:

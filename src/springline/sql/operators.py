@@ -24,6 +24,7 @@ from springline.sql.typed import (
     as_double,
     as_wide,
     capped,
+    chain,
     coerce,
     common_type,
     derived,
@@ -143,7 +144,7 @@ def logical(where: Text, node: Tree, operator: str, operands: list[Typed]) -> Ty
             )
     if operator == "NOT":
         return derived(f"(NOT {operands[0].sql})", BOOLEAN, operands)
-    made = derived("(" + f" {operator} ".join(one.sql for one in operands) + ")", BOOLEAN, operands)
+    made = derived(chain(f" {operator} ", [one.sql for one in operands]), BOOLEAN, operands)
     return replace(made, guards=in_turn(operands, stop="1" if operator == "OR" else "0"))
 
 
@@ -335,5 +336,9 @@ def _temporal(where: Text, node: Tree, operator: str, left: Typed, right: Typed)
             f"((({left.sql} {operator} {right.sql}) % {DAY_US}) + {DAY_US}) % {DAY_US}", kind, [left, right]
         )
     # Infinite timestamps stay infinite.
-    moved = f"CASE WHEN {left.sql} BETWEEN -{10**18} AND {10**18} THEN {left.sql} {operator} {right.sql} ELSE {left.sql} END"
-    return derived(moved, kind, [left, right])
+    later, finite = f"{left.sql} {operator} {right.sql}", f"BETWEEN -{10**18} AND {10**18}"
+    if right.constant:
+        return derived(f"CASE WHEN {left.sql} {finite} THEN {later} ELSE {left.sql} END", kind, [left, right])
+    stays = f"CASE WHEN {right.sql} IS NOT NULL THEN {left.sql} END"
+    moved = f"CASE WHEN {left.sql} NOT {finite} THEN {stays} WHEN {later} {finite} THEN {later} END"
+    return derived(moved, kind, [left, right], nullable=True)

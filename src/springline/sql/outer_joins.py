@@ -17,7 +17,7 @@ from springline.sql.rewrite import renamed
 from springline.sql.rows import Occurrence, Rows, determined
 from springline.sql.scope import Scope, relation_columns
 from springline.sql.shapes import Columns, Project
-from springline.sql.typed import Typed, is_wide, quote
+from springline.sql.typed import Typed, is_wide, quote, wide_as_key
 
 if TYPE_CHECKING:
     from springline.sql.intermediates import Intermediates
@@ -175,7 +175,7 @@ def match_by_row(planner: Intermediates, branch: Rows, right: Occurrence) -> Mat
     for occurrence in branch.occurrences:
         every = relation_columns(occurrence.schema, occurrence.alias)
         for part in occurrence.schema.key or occurrence.schema.names:
-            keys.append((f"k{len(keys)}", every[part]))
+            keys.append((f"k{len(keys)}", wide_as_key(every[part])))
     inner = Rows([*branch.occurrences, replace(right, kind="inner", on=())], [*branch.filters, *right.on])
     kept, columns = planner.materialised(planner.distinct([inner], keys))
     conditions = [_equality("IS", column, key) for (_, key), (_, column) in zip(keys, columns, strict=True)]
@@ -195,10 +195,6 @@ def _sides(condition: Typed, mine: set[str]) -> tuple[Typed, Typed] | None:
 
 def _equality(test: str, one: Typed, other: Typed) -> Typed:
     refs = one.refs | other.refs
-    if is_wide(one.type):
-        # Equal DECIMALs without precision may be written differently (1.5, 1.50), and a distinct row has one of these forms.
-        text = f"(sl_wide_key({one.sql}) {test} sl_wide_key({other.sql}))"
-        return Typed(text, BOOLEAN, test == "=", refs)
     text = f"({one.sql} {test} {other.sql})"
     return Typed(text, BOOLEAN, test == "=", refs, test=test, parts=(one, other))
 

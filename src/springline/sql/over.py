@@ -19,13 +19,16 @@ from springline.sql.aggregate_calls import SIMPLE as AGGREGATES
 from springline.sql.aggregate_calls import AggregateCall
 from springline.sql.aggregate_types import aggregate_type, average_shift
 from springline.sql.dialect import Tree
+from springline.sql.guards import of_argument
 from springline.sql.scope import Scope
 from springline.sql.typed import (
     DAY_US,
     INTERVAL_MICROSECONDS,
     NULL,
+    Guard,
     Typed,
     exact_operand,
+    failures_of,
     is_wide,
     literal_text,
     may_be_nan,
@@ -62,6 +65,8 @@ class WindowUse:
     order: tuple[str, ...]
     ordered_columns: tuple[tuple[tuple[str, str] | None, bool], ...]
     """Of each entry of ORDER BY: the column, and whether it is descending; None where it is no plain column or moves NULLs."""
+    guards: tuple[Guard, ...] = ()
+    """What must hold for PARTITION BY and ORDER BY not to fail."""
 
 
 def contains_window(node: Tree) -> bool:
@@ -105,12 +110,12 @@ def window(checker: Checker, node: exp.Window) -> Typed:
     if name in _RANKS:
         if call.expressions:
             raise checker.where.error(node, f"{name} takes no arguments.")
-        return Typed(f"{name.lower()}() {over}", _RANKS[name], False, _refs(use))
+        return Typed(f"{name.lower()}() {over}", _RANKS[name], False, _refs(use), guards=use.guards)
     operands = [checker.check(one) for one in call.expressions]
     if name == "NTILE":
         if len(operands) != 1 or not isinstance(operands[0].value, int) or operands[0].value < 1:
             raise checker.where.error(node, "NTILE takes a positive whole number.")
-        return Typed(f"ntile({operands[0].sql}) {over}", BIGINT, False, _refs(use))
+        return Typed(f"ntile({operands[0].sql}) {over}", BIGINT, False, _refs(use), guards=use.guards)
     return _shifted(checker, node, name, operands, use, over)
 
 
@@ -119,13 +124,13 @@ def _use(
 ) -> WindowUse:
     texts: list[str] = []
     columns: list[tuple[tuple[str, str] | None, bool]] = []
-    for entry in entries:
-        typed = checker.check(entry.this)
+    ordered = [checker.check(entry.this) for entry in entries]
+    for entry, typed in zip(entries, ordered, strict=True):
         text = checker.ordered(entry, typed)
         texts.append(text)
         plain = typed.column is not None and "NULLS" not in text and not is_wide(typed.type)
         columns.append((typed.column if plain else None, bool(entry.args.get("desc"))))
-    return WindowUse(name, partition, tuple(texts), tuple(columns))
+    return WindowUse(name, partition, tuple(texts), tuple(columns), failures_of([*partition, *ordered]))
 
 
 def _refs(use: WindowUse) -> frozenset[str]:
@@ -169,9 +174,15 @@ def _shifted(
     return _reading(Typed(text, value.type, nullable), use, [value, *others])
 
 
-def _reading(typed: Typed, use: WindowUse, operands: Sequence[Typed]) -> Typed:
+def _reading(
+    typed: Typed, use: WindowUse, operands: Sequence[Typed], guards: Sequence[Guard] | None = None
+) -> Typed:
+    """A call that reads its operands; ``guards`` are theirs where they are not all evaluated."""
     refs = _refs(use).union(*(one.refs for one in operands))
-    return Typed(typed.raw, typed.type, typed.nullable, refs)
+    failing = failures_of(operands) if guards is None else guards
+    return Typed(
+        typed.raw, typed.type, typed.nullable, refs, guards=tuple(dict.fromkeys([*use.guards, *failing]))
+    )
 
 
 def _value(
@@ -256,7 +267,7 @@ def _aggregate(
     frame = "" if spec is None else _frame(checker, node, spec, entries)
     over = _over(use, ties=frame.startswith("ROWS"), frame=frame)
     operands = [one for one in (made.argument, made.filter) if one is not None]
-    return _reading(_aggregate_text(made, over), use, operands)
+    return _reading(_aggregate_text(made, over), use, operands, of_argument(made.argument, made.filter))
 
 
 def _aggregate_text(call: AggregateCall, over: str) -> Typed:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from springline.core.types import BIGINT, BOOLEAN, STRING
+from springline.core.types import BIGINT, BOOLEAN
 from springline.sql.clauses import CommonTables
 from springline.sql.dialect import Tree
 from springline.sql.keys import row_key
@@ -22,7 +22,7 @@ from springline.sql.rows import Rows
 from springline.sql.scope import Scope, relation_columns
 from springline.sql.shapes import Columns, First, NotIncremental, Over, Project, Shape
 from springline.sql.trees import named, split
-from springline.sql.typed import Typed, is_wide, quote
+from springline.sql.typed import Typed, is_wide, quote, wide_as_key
 
 if TYPE_CHECKING:
     from springline.sql.plan import Planner
@@ -41,7 +41,7 @@ def over(planner: Planner, node: exp.Select, rows: Rows, scope: Scope) -> Over:
     plain = all(map(_is_plain, partition))
     if len(rows.occurrences) > 1 or not rows.occurrences[0].relation or not plain:
         added = [
-            (f"_p{index}", _comparable(one)) for index, one in enumerate(partition) if not _is_plain(one)
+            (f"_p{index}", wide_as_key(one)) for index, one in enumerate(partition) if not _is_plain(one)
         ]
         rows, found = planner.kept(rows, scope, used_columns(scope), added)
         columns, windows = _columns(planner, node, scope)
@@ -69,15 +69,6 @@ def _columns(planner: Planner, node: exp.Select, scope: Scope) -> tuple[Columns,
 
 def _is_plain(typed: Typed) -> bool:
     return typed.column is not None and not is_wide(typed.type)
-
-
-def _comparable(typed: Typed) -> Typed:
-    """Equal DECIMALs can be written with more or fewer zeros."""
-    return (
-        Typed(f"sl_wide_key({typed.sql})", STRING, typed.nullable, typed.refs)
-        if is_wide(typed.type)
-        else typed
-    )
 
 
 def _common_partition(windows: Sequence[WindowUse]) -> list[Typed]:

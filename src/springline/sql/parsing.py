@@ -14,6 +14,9 @@ _RANGES = {"SMALLINT": 2**15, "INT": 2**31, "BIGINT": 2**63}
 _TRUE, _FALSE = {"t", "true", "y", "yes", "1"}, {"f", "false", "n", "no", "0"}
 _NUMBER = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?")
 _DOUBLE = re.compile(r"[+-]?(?:NaN|Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[dDfF]?)")
+_MOMENT = re.compile(
+    r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?: ([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:\.([0-9]{0,9}))?)?"
+)
 _DATE = re.compile(r"\s*([0-9]{1,4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?")
 
 
@@ -58,8 +61,9 @@ def _integer(value: Stored, limit: int) -> int | None:
 
 
 def _decimal(value: Stored, type_: SqlType) -> Stored:
-    number = Decimal(repr(value) if isinstance(value, float) else str(value).strip())
-    if not number.is_finite():
+    text = repr(value) if isinstance(value, float) else str(value).strip()
+    number = Decimal(text)
+    if not number.is_finite() or "_" in text:  # Python reads 1_000
         return None
     if type_.precision is None:
         return wide_text(number)
@@ -77,6 +81,16 @@ def parse_date(text: str) -> dt.date | None:
     return dt.date(int(found[1]), int(found[2] or 1), int(found[3] or 1))
 
 
+def parse_moment(text: str) -> dt.datetime | None:
+    """``2013-02-08 17:30:00.123456``, ``2013-2-8 7:3:5``, ``2013-02-08``: what Flink reads without a pattern; None for other texts.
+    Raises ValueError for a moment that there is not."""
+    found = _MOMENT.fullmatch(text)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
+    return dt.datetime(year, month, day, hour, minute, second, int((found[7] or "").ljust(6, "0")[:6]))
+
+
 def _temporal(text: str, type_: SqlType) -> Stored:
     if type_.name == "DATE":
         if (date := parse_date(text)) is not None:
@@ -85,7 +99,7 @@ def _temporal(text: str, type_: SqlType) -> Stored:
     if type_.name in ("TIMESTAMP", "TIMESTAMP_LTZ"):
         if text in ("infinity", "-infinity"):
             return store(text, type_)
-        moment = dt.datetime.fromisoformat(text)
+        moment = parse_moment(text) or dt.datetime.fromisoformat(text)
         if type_.name == "TIMESTAMP" and moment.tzinfo is not None:
             return None
         return store(moment, type_)

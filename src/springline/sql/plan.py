@@ -8,8 +8,10 @@ around them; others are nodes of their own, which keep what is looked up (``layo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from sqlglot import exp
 
@@ -68,6 +70,9 @@ from springline.sql.typed import NULL, Typed
 from springline.sql.windows import window_call, windowed
 from springline.sql.windows_plan import session_shape, session_window
 from springline.sql.windows_syntax import WindowTable
+
+MOST_OCCURRENCES: Final = 8
+"""Of one table in a join. The change of a join of n has 2**n - 1 parts."""
 
 
 class Planner(Intermediates):
@@ -316,6 +321,12 @@ class Planner(Intermediates):
         self._add(rows, scope, clause.this, tables, None)
         for one in joins(node):
             self._add(rows, scope, one.this, tables, one)
+        counted = Counter(one.relation for one in rows.occurrences if one.kind == "inner")
+        relation, times = counted.most_common(1)[0]
+        if times > MOST_OCCURRENCES:
+            raise NotIncremental(
+                f"{relation}, joined {times} times", "Join fewer of them in a derived table."
+            )
         return rows
 
     def _add(self, rows: Rows, scope: Scope, node: Tree, tables: CommonTables, join: exp.Join | None) -> None:

@@ -18,8 +18,6 @@ from springline.core.types import (
     SqlType,
 )
 from springline.errors import SqlError
-from springline.sql.aggregate_calls import VARIANCES, AggregateCall
-from springline.sql.aggregate_types import aggregate_type, average_shift
 from springline.sql.catalog import Catalog
 from springline.sql.check import Checker
 from springline.sql.check_calls import Grouping, contains_aggregate
@@ -32,14 +30,15 @@ from springline.sql.clauses import (
     joins,
     projections,
     refuse_clauses,
+    refuse_intervals,
     resolve,
     row_conditions,
     written_name,
 )
 from springline.sql.dead_letters import Translated
-from springline.sql.dialect import Flink, Text, Tree, parse_query
+from springline.sql.dialect import Flink, Text, Tree, parse_query, told_where_too_deep
 from springline.sql.groups_below import needs_groups_below, over_groups
-from springline.sql.guarded import Recorded, guarded, of_aggregation, of_columns, of_join, of_sum
+from springline.sql.guarded import Recorded, guarded, of_aggregation, of_columns, of_join, of_row
 from springline.sql.lateral import is_lateral, unpacked
 from springline.sql.over import contains_window, resolved, tie_columns, ties
 from springline.sql.parameters import parameter_type
@@ -52,11 +51,10 @@ from springline.sql.typed import (
     coerce,
     common_type,
     describe,
-    is_wide,
-    literal_text,
     quote,
 )
 from springline.sql.user_functions import Functions
+from springline.sql.whole_groups import SqlGrouping, grouped_text, one_spelling
 from springline.sql.windows import windowed_sql
 from springline.sql.windows_syntax import WindowTable
 
@@ -74,71 +72,13 @@ def compile_query(
 
     Raises SqlError with the position in the text.
     """
-    query, where = parse_query(text, functions)
-    types = {name: parameter_type(value) for name, value in (parameters or {}).items()}
-    translator = Translator(where, Catalog(catalog), parameters=types, ad_hoc=True)
-    sql, columns = translator.query(query, None, CommonTables())
+    with told_where_too_deep(text):
+        query, where = parse_query(text, functions)
+        types = {name: parameter_type(value) for name, value in (parameters or {}).items()}
+        translator = Translator(where, Catalog(catalog), parameters=types, ad_hoc=True)
+        sql, columns = translator.query(query, None, CommonTables())
     visible = tuple((name, STRING if typed.type == NULL else typed.type) for name, typed in columns)
     return QueryProgram(text, sql, visible, tuple(translator.relations))
-
-
-class SqlGrouping(Grouping):
-    """Aggregates as SQLite computes them over the rows of each group."""
-
-    def __init__(self, groups: Mapping[str, Typed]) -> None:
-        self._groups = groups
-
-    def grouped(self, sql: str) -> Typed | None:
-        return self._groups.get(sql)
-
-    def aggregate(self, call: AggregateCall) -> Typed:
-        sql, kind, nullable = self._text(call)
-        if call.filter is not None:
-            sql += f" FILTER (WHERE {call.filter.sql})"
-        if is_wide(kind) and call.name in ("MIN", "MAX"):
-            sql = f"sl_wide_unkey({sql})"
-        if call.collected is not None and call.collected.empty is not None:
-            sql = f"ifnull({sql}, {call.collected.empty})"
-        condition = "" if call.filter is None else f" FILTER (WHERE {call.filter.sql})"
-        numbers = (
-            "1" if call.argument is None else f"CASE typeof({call.argument.sql}) WHEN 'integer' THEN 1 END"
-        )
-        holds = f"(count({numbers}){condition} = 0 OR {sql} IS NOT NULL)"
-        return Typed(sql, kind, nullable, guards=of_sum(call, kind, holds))
-
-    def _text(self, call: AggregateCall) -> tuple[str, SqlType, bool]:
-        argument = call.argument
-        kind = aggregate_type(call)
-        if argument is None:
-            return "count(*)", kind, False
-        if (collected := call.collected) is not None:
-            details = f", {collected.details}" if collected.details else ""
-            return f"{collected.function}({argument.sql}, 1{details})", kind, collected.empty is None
-        if call.name in VARIANCES:
-            return (
-                f"sl_variance_of({argument.sql}, {argument.type.scale or 0}, '{call.name}', '{kind}')",
-                kind,
-                True,
-            )
-        value = (
-            f"sl_wide_key({argument.sql})"
-            if is_wide(argument.type) and call.name != "COUNT"
-            else argument.sql
-        )
-        if call.name == "COUNT":
-            if call.distinct and is_wide(argument.type):
-                return f"count(DISTINCT sl_wide_key({argument.sql}))", kind, False
-            return f"count({'DISTINCT ' if call.distinct else ''}{argument.sql})", kind, False
-        if call.name in ("MIN", "MAX"):
-            return f"{call.name.lower()}({value})", kind, True
-        name = call.name.lower()
-        if kind.name in ("DOUBLE", "FLOAT"):
-            return f"sl_{name}_double({argument.sql})", kind, True
-        if is_wide(kind):
-            return f"sl_{name}_wide({argument.sql})", kind, True
-        reason = literal_text(f"{kind} overflow in {call.text}")
-        shift = "" if name == "sum" else f", {average_shift(argument.type, kind)}"
-        return f"sl_{name}({argument.sql}, {literal_text(str(kind))}, {reason}{shift})", kind, True
 
 
 class Translator:
@@ -192,21 +132,20 @@ class Translator:
         having = node.args.get("having")
         grouped = bool(keys) or having is not None or any(map(contains_aggregate, node.expressions))
         texts = [group_key(rows, key) for key in keys]
-        grouping = Recorded(SqlGrouping({one.sql: one for one in texts}))
+        grouping = Recorded(SqlGrouping({one.sql: one_spelling(one) for one in texts}))
         checker = self._checker(scope, tables, grouping) if grouped else rows
         scope.used.clear()
         columns: Columns = []
         for name, expression, known in projections(rows, node, ad_hoc=ad_hoc):
             typed = checker.check(expression) if known is None or grouped else known
-            if node.args.get("distinct") and is_wide(typed.type):
-                # Equal DECIMALs can be written with more or fewer zeros.
-                typed = replace(typed, raw=f"sl_wide_unkey(sl_wide_key({typed.raw}))")
-            columns.append((name, typed))
+            columns.append((name, one_spelling(typed) if node.args.get("distinct") else typed))
+        refuse_intervals(self.where, node, columns)
         of_groups = [] if having is None else self._guarded([checker.boolean(having.this, "HAVING")])
         if not self._ad_hoc:
             guards, columns = of_columns(columns)
             of_groups += guards if grouped else []
             conditions += of_aggregation(texts, grouping.calls) if grouped else guards
+            (of_groups if grouped else conditions).extend(self._order_guards(node, checker, columns))
         if not ad_hoc:
             groups = [(key.sql(dialect=Flink), typed) for key, typed in zip(keys, texts, strict=True)]
             self.left_out += Translated(source, scope.items, conditions, groups, of_groups).failed()
@@ -215,7 +154,7 @@ class Translator:
         if conditions:
             parts.append("WHERE " + " AND ".join(one.sql for one in conditions))
         if keys:
-            parts.append("GROUP BY " + ", ".join(map(_grouped_text, texts)))
+            parts.append("GROUP BY " + ", ".join(map(grouped_text, texts)))
         if of_groups:
             parts.append("HAVING " + " AND ".join(one.sql for one in of_groups))
         parts.append(self._tail(node, checker, columns))
@@ -259,6 +198,19 @@ class Translator:
         if offset is not None:
             parts.append("OFFSET " + self._whole(offset.expression, checker))
         return " ".join(parts)
+
+    def _order_guards(self, node: exp.Select, checker: Checker, columns: Columns) -> list[Typed]:
+        """What must hold for the ORDER BY of a LIMIT not to fail, beside what must for the columns."""
+        order = node.args.get("order")
+        names = [name for name, _ in columns]
+        entries: list[exp.Ordered] = [] if order is None else order.expressions
+        computed: list[Typed] = []
+        for one in entries:
+            target: Tree = one.this
+            shown = isinstance(target, exp.Column) and not target.table and target.name in names
+            if not shown and not isinstance(target, exp.Literal):
+                computed.append(checker.check(target))
+        return of_row(computed)
 
     def _whole(self, node: Tree, checker: Checker) -> str:
         typed = checker.check(node)
@@ -443,10 +395,7 @@ class Translator:
             plain = Typed(f"{alias}.{quote(column)}", typed.type, typed.nullable, column=(alias, column))
             brought = coerce(plain, target)
             assert brought is not None
-            if distinct and is_wide(target):
-                # Equal DECIMALs can be written with more or fewer zeros.
-                brought = replace(brought, raw=f"sl_wide_unkey(sl_wide_key({brought.raw}))")
-            made.append((name, brought))
+            made.append((name, one_spelling(brought) if distinct else brought))
         listed = _listed(made)
         if numbered:
             listed += f", row_number() OVER (PARTITION BY {', '.join(one.sql for _, one in made)}) AS _n"
@@ -484,13 +433,6 @@ def group_key(rows: Checker, node: Tree) -> Typed:
             node, "GROUP BY takes columns, not positions.", "Repeat the expression of the SELECT list."
         )
     return rows.check(node.unnest())
-
-
-def _grouped_text(key: Typed) -> str:
-    """SQLite would take a constant, and what it finds to be one (FALSE AND x), for the number of a column."""
-    if is_wide(key.type):
-        return f"sl_wide_key({key.sql})"
-    return key.sql if key.column else f"ifnull({key.sql}, NULL)"
 
 
 def _listed(columns: Columns) -> str:

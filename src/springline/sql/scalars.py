@@ -7,18 +7,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from springline.core.types import BOOLEAN, BYTES, DOUBLE, INT, STRING, SqlType, decimal
+from springline.core.types import (
+    BOOLEAN,
+    BYTES,
+    DOUBLE,
+    INT,
+    LARGEST_SCALED_PRECISION,
+    STRING,
+    SqlType,
+    decimal,
+)
 from springline.sql import temporal
 from springline.sql.arrays import ARRAY_FUNCTIONS
 from springline.sql.dialect import Text, Tree
 from springline.sql.function_table import FUNCTIONS, Function
 from springline.sql.guards import has_value, of_branches, of_coalesce
 from springline.sql.operators import arithmetic, compare, divided_half_up
+from springline.sql.string_functions import LONGEST_TEXT
 from springline.sql.typed import (
     NULL,
+    Guard,
     Typed,
     adopt,
     as_double,
+    chain,
     coerce,
     common_type,
     derived,
@@ -61,17 +73,23 @@ def _from_table(where: Text, node: Tree, name: str, function: Function, argument
         word = words[min(index, len(words) - 1)].rstrip("?*")
         brought.append(_argument(where, node, name, index, word, argument))
     texts = [one.sql for one in brought]
-    every = {"all ||": " || ".join(texts), "all": ", ".join(texts)}
+    every = {"all ||": chain(" || ", texts) if texts else "", "all": ", ".join(texts)}
     every["type"] = literal_text(str(brought[0].type)) if brought else ""
-    filled = re.sub(
-        r"\{(all \|\||all|type|\d)\}",
-        lambda found: every.get(found[1]) or texts[int(found[1])],
-        function.text,
-    )
+
+    def fill(text: str) -> str:
+        return re.sub(
+            r"\{(all \|\||all|type|\d)\}", lambda found: every.get(found[1]) or texts[int(found[1])], text
+        )
+
+    filled = fill(function.text)
     # CONCAT_WS is the one function that passes over NULL arguments; its separator decides.
     decides = brought[:1] if name == "CONCAT_WS" else brought
     nullable = function.nullable or function.fallible or any(one.nullable for one in decides)
-    made = derived(filled, function.gives, brought, nullable=nullable)
+    made = derived(filled, function.gives, brought, nullable=nullable or bool(function.holds))
+    if function.holds:
+        reason = literal_text(f"{where.quote(node)} is longer than {LONGEST_TEXT} letters")
+        guard = Guard(f"ifnull(({fill(function.holds)}), 1)", reason, made.refs)
+        return replace(made, guards=(*made.guards, guard))
     if not function.fallible:
         return made
     reason = literal_text(f"{where.quote(node)} failed")
@@ -237,6 +255,8 @@ def _round(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     if down <= 0:
         return operand
     text = exact_operand(operand)
+    if down > LARGEST_SCALED_PRECISION:
+        return _rounded_away(operand, down, overflow=f"{kind} overflow in {where.quote(node)}", mode=mode)
     rounded = divided_half_up(text, 10**down) if name == "ROUND" else f"({text} / {10**down})"
     if digits.value < 0 and not kind.is_integer:
         rounded = f"(({rounded}) * {10**-digits.value})"
@@ -246,6 +266,17 @@ def _round(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:
     kept = max(digits.value, 0)
     target = decimal(min(18, (kind.precision or 0) - scale + 1 + kept), kept)
     return derived(rounded, target, [not_nan(operand)], nullable=True)
+
+
+def _rounded_away(operand: Typed, down: int, *, overflow: str, mode: str) -> Typed:
+    """ROUND and TRUNCATE to a power of ten that 64 bits cannot hold: zero, but for a BIGINT that would become 10**19."""
+    text = exact_operand(operand)
+    if operand.type.name == "BIGINT" and down == 19 and mode == "round":
+        most = 5 * 10**18 - 1
+        zero = f"(CASE WHEN {text} BETWEEN -{most} AND {most} THEN 0 WHEN {text} IS NOT NULL THEN 1e19 END)"
+        return replace(derived(zero, operand.type, [operand], nullable=True), unchecked=overflow)
+    kind = operand.type if operand.type.is_integer else decimal(operand.type.precision, 0)
+    return derived(f"({text} * 0)", kind, [not_nan(operand)], nullable=True)
 
 
 def _floor(where: Text, node: Tree, name: str, arguments: list[Typed]) -> Typed:

@@ -100,8 +100,11 @@ def _is_single(query: Tree) -> bool:
 
 
 def subplans(query: Tree, where: Text, catalog: Catalog) -> tuple[Subplan, ...]:
-    """The candidates of a view, the outermost ones first, each with those within it."""
-    return tuple(_Finder(where, catalog).of(query, CommonTables()))
+    """The candidates of a view, the outermost ones first, each with those within it; none where a query is too deep to be compared."""
+    try:
+        return tuple(_Finder(where, catalog).of(query, CommonTables()))
+    except RecursionError:
+        return ()
 
 
 class _Finder:

@@ -14,6 +14,9 @@ from urllib.parse import quote_plus, unquote_plus, urlsplit
 
 from springline.core.types import Stored
 
+LONGEST_TEXT = 16_777_216
+"""Letters of a text that a function makes of shorter ones: REPEAT of a large number must not exhaust the memory."""
+
 _INTEGER_LIMIT = 2**63
 _WORD = re.compile("[A-Za-z0-9]+")
 
@@ -40,10 +43,26 @@ def _regexp_extract(text: str, pattern: str, group: int = 0) -> str | None:
     return match[group]
 
 
+def checked_length(length: int) -> None:
+    """Raises ValueError for a text that would be too long."""
+    if length > LONGEST_TEXT:
+        raise ValueError(f"a text of {length} letters is longer than {LONGEST_TEXT}")
+
+
 def _regexp_replace(text: str, pattern: str, replacement: str) -> str | None:
     """The replacement stands as it is written: $1 is no group, as in Flink."""
     found = compiled(pattern)
-    return None if found is None else found.sub(lambda _: replacement, text)
+    if found is None:
+        return None
+    if (len(text) + 1) * len(replacement) > LONGEST_TEXT:
+        checked_length(sum(len(replacement) for _ in found.finditer(text)))
+    return found.sub(lambda _: replacement, text)
+
+
+def _replace(text: str, old: str, new: str) -> str:
+    if len(new) > len(old):
+        checked_length(len(text) + text.count(old) * (len(new) - len(old)))
+    return text.replace(old, new)
 
 
 def _regexp_count(text: str, pattern: str) -> int | None:
@@ -123,7 +142,12 @@ def _instr(text: str, part: str, start: int = 1, occurrence: int = 1) -> int | N
 
 
 def _split_index(text: str, separator: str | int, index: int) -> str | None:
-    mark = chr(separator) if isinstance(separator, int) else separator
+    """The separator is a text, or the number of a letter from 1 to 255."""
+    if isinstance(separator, int):
+        if not 1 <= separator <= 255:
+            return None
+        separator = chr(separator)
+    mark = separator
     if index < 0 or not mark or not text:
         return None
     parts = text.split(mark)
@@ -247,9 +271,12 @@ def _inet_ntoa(number: int) -> str | None:
 
 def _map_value(text: str, pairs: str, marks: str, key: str) -> str | None:
     """STR_TO_MAP(text, pairs, marks)[key]. The last pair of a key counts."""
+    between_pairs, between = compiled(pairs), compiled(marks)
+    if between_pairs is None or between is None:
+        raise ValueError(f"{pairs if between_pairs is None else marks!r} is no regular expression")
     made: dict[str, str | None] = {}
-    for pair in re.split(pairs, text):
-        name, *value = re.split(marks, pair, maxsplit=1)
+    for pair in between_pairs.split(text):
+        name, *value = between.split(pair, maxsplit=1)
         made[name] = value[0] if value else None
     return made.get(key)
 
@@ -263,6 +290,7 @@ STRING_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sl_regexp": _regexp,
     "sl_regexp_extract": _regexp_extract,
     "sl_regexp_replace": _regexp_replace,
+    "sl_replace": _replace,
     "sl_regexp_count": _regexp_count,
     "sl_regexp_instr": _regexp_instr,
     "sl_similar": _similar,

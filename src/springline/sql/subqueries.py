@@ -17,18 +17,18 @@ from sqlglot import exp
 from springline.core.types import BOOLEAN
 from springline.errors import SqlError
 from springline.sql import operators
-from springline.sql.check import Checker, has_one_row
+from springline.sql.check import SEVERAL_ROWS, Checker, has_one_row
 from springline.sql.check_calls import AGGREGATES, contains_aggregate
 from springline.sql.clauses import CommonTables
 from springline.sql.correlation import REWRITTEN, Correlated, Correlation
 from springline.sql.dialect import Tree
-from springline.sql.guarded import guarded
+from springline.sql.guarded import conditions, guarded, settled
 from springline.sql.interval_joins import range_conjuncts
 from springline.sql.rows import Occurrence, Rows
 from springline.sql.scope import Item, Scope
 from springline.sql.shapes import Columns, NotIncremental, Project, Shape
 from springline.sql.trees import derived_table, has_subquery, named
-from springline.sql.typed import Typed, is_wide, report
+from springline.sql.typed import Guard, Typed, failures_of, is_wide, literal_text, report
 
 if TYPE_CHECKING:
     from springline.sql.plan import Planner
@@ -141,11 +141,12 @@ class Subqueries:
     def _in_filter(self, node: exp.In, *, negated: bool) -> None:
         if has_subquery(node.this):
             typed = self._checker().boolean(self.replaced(node), "WHERE")
-            self._rows.filters.append(
-                operators.logical(self._where, node, "NOT", [typed]) if negated else typed
-            )
+            wanted = operators.logical(self._where, node, "NOT", [typed]) if negated else typed
+            self._rows.filters.extend(guarded([wanted]))
             return
         operand = self._checker().check(node.this)
+        self._rows.filters.extend(conditions(operand.failures))
+        operand = settled(operand)
         found, nullable, correlated = self._searched(node, operand)
         if not negated:
             self._join(found, kind="inner")
@@ -255,7 +256,7 @@ class Subqueries:
         return Typed(text, typed.type, typed.nullable or brought.nullable, typed.refs)
 
     def _checked_value(self, correlated: Correlated, select: exp.Select) -> Typed:
-        """Of rows: more than one for a key is an error, as in Flink, here NULL and reported."""
+        """Of rows: more than one for a key is a failure, as in Flink."""
         value, keys = exp.column("_value"), [exp.column(name) for name in correlated.keys]
         most = named(exp.Anonymous(this="MAX", expressions=[value]), "_value")
         count = named(exp.Anonymous(this="COUNT", expressions=[exp.Star()]), "_count")
@@ -267,9 +268,10 @@ class Subqueries:
         typed = found.columns["_value"]
         if is_wide(typed.type):
             raise NotIncremental("A query of DECIMALs used as a value", "CAST it to DECIMAL(18, 2), say.")
-        reason = report("a query used as a value has more than one row")
-        text = f"CASE WHEN {found.columns['_count'].sql} > 1 THEN {reason} ELSE {typed.sql} END"
-        return Typed(text, typed.type, True, typed.refs)
+        count = found.columns["_count"].sql
+        text = f"CASE WHEN {count} > 1 THEN {report(SEVERAL_ROWS)} ELSE {typed.sql} END"
+        guard = Guard(f"(ifnull({count}, 0) <= 1)", literal_text(SEVERAL_ROWS), typed.refs)
+        return Typed(text, typed.type, True, typed.refs, guards=(guard,))
 
     # -- intermediates ---------------------------------------------------------------------------------------------
 
@@ -383,7 +385,7 @@ def _with_columns(shape: Shape, columns: Columns) -> Shape:
 
 def _boolean(text: str, parts: Sequence[Typed], *, nullable: bool = False) -> Typed:
     refs = frozenset[str]().union(*(one.refs for one in parts))
-    return Typed(text, BOOLEAN, nullable, refs)
+    return Typed(text, BOOLEAN, nullable, refs, guards=failures_of(parts))
 
 
 def _is_null(typed: Typed) -> Typed:

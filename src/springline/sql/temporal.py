@@ -29,6 +29,9 @@ UNIT_US: Final = {
     "HOUR": 3_600_000_000,
     "DAY": DAY_US,
 }
+LONGEST_INTERVAL: Final = 10**18
+"""Microseconds (or months). The sum of one and a finite timestamp is within 64 bits."""
+
 UNIT_MONTHS: Final = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 EXTRACTED: Final = {
     "YEAR": "%Y",
@@ -74,21 +77,22 @@ def interval(where: Text, node: exp.Interval) -> Typed:
     if isinstance(unit, exp.IntervalSpan):
         return _span(where, node, text, unit_of(where, unit.this), unit_of(where, unit.expression))
     name = unit_of(where, unit)
-    try:
-        amount = float(text)
-    except ValueError as error:
-        raise where.error(
-            node, f"{text!r} is not a number of {name}s.", "Write INTERVAL '90' MINUTE."
-        ) from error
+    if not re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)\s*", text, re.ASCII):
+        raise where.error(node, f"{text!r} is not a number of {name}s.", "Write INTERVAL '90' MINUTE.")
+    amount = float(text)
     if name in UNIT_MONTHS and amount == int(amount):
-        return _constant(int(amount) * UNIT_MONTHS[name], INTERVAL_MONTHS)
+        return _constant(where, node, int(amount) * UNIT_MONTHS[name], INTERVAL_MONTHS)
     size = 7 * DAY_US if name == "WEEK" else UNIT_US.get(name)
+    if name in UNIT_MONTHS:
+        raise where.error(node, f"{text!r} is no whole number of {name}s.", "Write INTERVAL '18' MONTH.")
     if size is None:
         raise where.error(node, f"Intervals of {name} are not defined.", f"Units: {', '.join(UNITS)}.")
-    return _constant(round(amount * size), INTERVAL_MICROSECONDS)
+    return _constant(where, node, round(amount * size), INTERVAL_MICROSECONDS)
 
 
-def _constant(value: int, kind: SqlType) -> Typed:
+def _constant(where: Text, node: Tree, value: int, kind: SqlType) -> Typed:
+    if abs(value) > LONGEST_INTERVAL:
+        raise where.error(node, f"{where.quote(node)} is longer than 31,000 years.", "Write a shorter one.")
     return Typed(f"({value})", kind, False, constant=True, value=value)
 
 
@@ -102,11 +106,11 @@ def _span(where: Text, node: Tree, text: str, first: str, last: str) -> Typed:
         )
     sign = -1 if found[1] else 1
     if first == "YEAR":
-        return _constant(sign * (int(found[2]) * 12 + int(found[3])), INTERVAL_MONTHS)
+        return _constant(where, node, sign * (int(found[2]) * 12 + int(found[3])), INTERVAL_MONTHS)
     units = list(UNIT_US)[::-1]
     sizes = [UNIT_US[unit] for unit in units[units.index(first) : units.index(last) + 1]]
     total = sum(round(float(part) * size) for part, size in zip(found.groups()[1:], sizes, strict=True))
-    return _constant(sign * total, INTERVAL_MICROSECONDS)
+    return _constant(where, node, sign * total, INTERVAL_MICROSECONDS)
 
 
 def instant(where: Text, node: Tree, operand: Typed) -> str:
@@ -142,12 +146,20 @@ def extract(where: Text, node: Tree, unit: str, operand: Typed) -> Typed:
     }
     if unit in within:
         size, step = within[unit], UNIT_US.get(unit, 1 if unit == "MICROSECOND" else 1_000)
-        return derived(f"((({sql} % {size}) + {size}) % {size}) / {step}", BIGINT, [operand])
+        return _of_finite(f"((({sql} % {size}) + {size}) % {size}) / {step}", sql, operand)
     if unit == "EPOCH":
-        return derived(f"{floor_to(sql, 1_000_000)} / 1000000", BIGINT, [operand])
+        return _of_finite(f"{floor_to(sql, 1_000_000)} / 1000000", sql, operand)
     if unit in _OTHER_PARTS:
         return derived(f"sl_extract({sql}, '{unit}')", BIGINT, [operand], nullable=True)
     raise where.error(node, f"EXTRACT({unit} …) is not defined here.")
+
+
+def _of_finite(text: str, moment: str, operand: Typed) -> Typed:
+    """A part of a moment; an infinite one has none."""
+    if operand.type.name == "TIME" or operand.constant:
+        return derived(text, BIGINT, [operand])
+    finite = f"CASE WHEN {moment} BETWEEN -{10**18} AND {10**18} THEN {text} END"
+    return derived(finite, BIGINT, [operand], nullable=True)
 
 
 def floor_time(where: Text, node: Tree, unit: str, operand: Typed, *, up: bool) -> Typed:

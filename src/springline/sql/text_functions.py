@@ -14,7 +14,7 @@ from springline.sql.array_functions import ARRAY_FUNCTIONS
 from springline.sql.java_numbers import java_double
 from springline.sql.json_functions import JSON_FUNCTIONS
 from springline.sql.parsing import parse_value
-from springline.sql.string_functions import STRING_FUNCTIONS
+from springline.sql.string_functions import STRING_FUNCTIONS, checked_length
 from springline.sql.time_functions import TIME_FUNCTIONS
 
 __all__ = ["TEXT_FUNCTIONS", "parse_value"]
@@ -52,6 +52,7 @@ def _pad(text: str, length: int, padding: str, left: int) -> str | None:
     missing = length - len(text)
     if missing <= 0:
         return text[:length]
+    checked_length(length)
     filler = (padding * (missing // len(padding) + 1))[:missing]
     return filler + text if left else text + filler
 
@@ -81,6 +82,7 @@ def _right(text: str, count: int) -> str:
 
 
 def _repeat(text: str, count: int) -> str:
+    checked_length(len(text) * count)
     return text * max(count, 0)
 
 
@@ -99,7 +101,6 @@ TEXT_FUNCTIONS: dict[str, Callable[..., Any]] = {
     **ARRAY_FUNCTIONS,
     "sl_upper": str.upper,
     "sl_lower": str.lower,
-    "sl_replace": str.replace,
     "sl_locate": _locate,
     "sl_substring": _substring,
     "sl_right": _right,

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from springline.core.types import SqlType, Stored, load, store
-from springline.sql.parsing import parse_date, parse_value
+from springline.sql.parsing import parse_date, parse_moment, parse_value
 
 _DAY_US = 86_400_000_000
 _MILLISECOND_US = 1_000
@@ -228,8 +228,8 @@ def _parser(pattern: str) -> tuple[re.Pattern[str], tuple[str, ...]]:
     return re.compile(made), tuple(fields)
 
 
-def _parsed(text: str, pattern: str) -> dt.datetime | None:
-    """The moment that a text means by a pattern. A day after the month's last one is the last one."""
+def _fields(text: str, pattern: str) -> tuple[int, int, int, int, int, int, int] | None:
+    """The year, month, day, hour, minute, second and microsecond that a text has by a pattern."""
     expression, fields = _parser(pattern)
     found = expression.fullmatch(text.strip())
     if found is None:
@@ -237,12 +237,36 @@ def _parsed(text: str, pattern: str) -> dt.datetime | None:
     values = {"year": 1970, "month": 1, "day": 1, "hour": 0, "minute": 0, "second": 0, "microsecond": 0}
     for name, digits in zip(fields, found.groups(), strict=True):
         if name == "month" and digits.isalpha():
-            values[name] = _MONTHS[digits.lower()]
+            values[name] = _MONTHS.get(digits.lower(), 0)
+            if not values[name]:
+                return None
         else:
             values[name] = int(digits.ljust(6, "0")[:6]) if name == "microsecond" else int(digits)
-    if 1 <= values["day"] <= 31:
-        values["day"] = min(values["day"], calendar.monthrange(values["year"], values["month"])[1])
-    return dt.datetime(**values)  # pyright: ignore[reportArgumentType]
+    year, month, day, hour, minute, second, microsecond = values.values()
+    return year, month, day, hour, minute, second, microsecond
+
+
+def _parsed(text: str, pattern: str) -> dt.datetime | None:
+    """The moment that a text means by a pattern. A day after the month's last one is the last one."""
+    found = _fields(text, pattern)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second, microsecond = found
+    if 1 <= day <= 31:
+        day = min(day, calendar.monthrange(year, month)[1])
+    return dt.datetime(year, month, day, hour, minute, second, microsecond)
+
+
+def _parsed_leniently(text: str, pattern: str) -> dt.datetime | None:
+    """The same where too large a part counts on, as in Java's SimpleDateFormat: the 30th of February is a day in March."""
+    found = _fields(text, pattern)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second, microsecond = found
+    years, month = divmod(month - 1, 12)
+    return dt.datetime(year + years, month + 1, 1) + dt.timedelta(
+        days=day - 1, hours=hour, minutes=minute, seconds=second, microseconds=microsecond
+    )
 
 
 def _parse_pattern(text: str, pattern: str, type_name: str) -> int | None:
@@ -254,7 +278,13 @@ def _parse_pattern(text: str, pattern: str, type_name: str) -> int | None:
     return value // _DAY_US if type_name == "DATE" else value // _MILLISECOND_US * _MILLISECOND_US
 
 
-_PLAIN = re.compile(r"([0-9-]+)(?: ([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?)?")
+_LATE_DAY = re.compile(r"([0-9]{4}-[0-9]{1,2}-)(29|30|31)(?= |$)")
+
+
+def _in_month(found: re.Match[str]) -> str:
+    """A day after the month's last one is the last one."""
+    year, month, _ = found[1].split("-")
+    return f"{found[1]}{min(int(found[2]), calendar.monthrange(int(year), int(month))[1])}"
 
 
 def _parse_plain(text: str, type_name: str) -> int | None:
@@ -263,13 +293,8 @@ def _parse_plain(text: str, type_name: str) -> int | None:
         date = parse_date(text)
         made = store(date, SqlType("DATE")) if date is not None else None
         return made if isinstance(made, int) else None
-    found = _PLAIN.fullmatch(text.strip())
-    if found is None:
-        return None
-    moment = _parsed(f"{found[1]} {found[2] or '00:00:00'}", _DEFAULT_PATTERN)
-    if moment is None:
-        return None
-    return _micros(moment) + int((found[3] or "0").ljust(3, "0")[:3]) * _MILLISECOND_US
+    moment = parse_moment(_LATE_DAY.sub(_in_month, text.strip()))
+    return None if moment is None else _micros(moment) // _MILLISECOND_US * _MILLISECOND_US
 
 
 def _in_zone(text: str, pattern: str, zone: str) -> int | None:
@@ -299,7 +324,10 @@ def _from_unixtime(seconds: int, pattern: str = _DEFAULT_PATTERN) -> str | None:
 
 
 def _unix_timestamp(text: str, pattern: str = _DEFAULT_PATTERN) -> int:
-    moment = _parsed(text, pattern)
+    try:
+        moment = _parsed_leniently(text, pattern)
+    except (OverflowError, ValueError):  # beyond the years that Python has
+        moment = None
     return _UNPARSED if moment is None else _micros(moment) // 1_000_000
 
 

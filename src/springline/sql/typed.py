@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from springline.core.types import DOUBLE, LARGEST_SCALED_PRECISION, SqlType, decimal
+from springline.core.types import DOUBLE, LARGEST_SCALED_PRECISION, STRING, SqlType, decimal
 
 NULL: Final = SqlType("NULL")
 """The type of a bare NULL, until its surroundings give it one."""
@@ -23,6 +23,7 @@ INTERVAL_MONTHS: Final = SqlType("INTERVAL YEAR TO MONTH")
 
 DAY_US: Final = 86_400_000_000
 INTEGER_RANGES: Final = {"SMALLINT": 2**15, "INT": 2**31, "BIGINT": 2**63}
+LONGEST_CHAIN: Final = 100
 INTEGER_DIGITS: Final = {"SMALLINT": 5, "INT": 10, "BIGINT": 19}
 
 
@@ -85,6 +86,14 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def chain(operator: str, texts: Sequence[str]) -> str:
+    """The texts joined by an operator that is associative. Many are halved in parentheses: SQLite's expressions are 1,000 deep at most."""
+    if len(texts) <= LONGEST_CHAIN:
+        return f"({operator.join(texts)})"
+    middle = len(texts) // 2
+    return f"({chain(operator, texts[:middle])}{operator}{chain(operator, texts[middle:])})"
+
+
 def report(reason: str) -> str:
     """SQL that is NULL and reports why; see ``functions.register_functions``."""
     return f"sl_error({literal_text(reason)})"
@@ -94,15 +103,21 @@ def check_range(raw: str, type_: SqlType, reason: str) -> str:
     """``raw``, or NULL with a report where it is outside the type."""
     if type_.name == "BIGINT":
         return f"CASE typeof({raw}) WHEN 'integer' THEN {raw} WHEN 'real' THEN {report(reason)} END"
-    low, high = bounds(type_)
-    return f"CASE WHEN {raw} BETWEEN {low} AND {high} THEN {raw} WHEN {raw} IS NOT NULL THEN {report(reason)} END"
+    fits = _fits(raw, type_)
+    return f"CASE WHEN {fits} THEN {raw} WHEN {raw} IS NOT NULL THEN {report(reason)} END"
 
 
 def in_range(raw: str, type_: SqlType) -> str:
     """Whether a value fits its type; NULL does."""
     if type_.name == "BIGINT":
         return f"(typeof({raw}) <> 'real')"
-    return f"ifnull({raw} BETWEEN {' AND '.join(map(str, bounds(type_)))}, 1)"
+    return f"ifnull({_fits(raw, type_)}, 1)"
+
+
+def _fits(raw: str, type_: SqlType) -> str:
+    """Whether it is in the range of its type, and no REAL: a chain that left 64 bits in between has lost its last digits."""
+    low, high = bounds(type_)
+    return f"{raw} BETWEEN {low} AND {high} AND typeof({raw}) <> 'real'"
 
 
 def bounds(type_: SqlType) -> tuple[int, int]:
@@ -160,6 +175,13 @@ def as_decimal(type_: SqlType) -> SqlType | None:
 def is_wide(type_: SqlType) -> bool:
     """DECIMALs kept as text."""
     return type_.name == "DECIMAL" and not type_.is_scaled
+
+
+def wide_as_key(typed: Typed) -> Typed:
+    """A value by which rows are told apart: equal wide DECIMALs can be written with more or fewer zeros."""
+    if not is_wide(typed.type):
+        return typed
+    return Typed(f"sl_wide_key({typed.sql})", STRING, typed.nullable, typed.refs)
 
 
 def capped(precision: int, scale: int) -> SqlType:

@@ -212,6 +212,7 @@ def _remembered(one: ScalarFunction | TableFunction) -> _Outcome:
             if isinstance(one, ScalarFunction):
                 return store(found, one.returns), None
             return _rows(found, one.columns), None
+        # An application's code may raise anything: the row is left out, and the exception is the reason.
         except Exception as error:
             return None, f"function {one.name} raised {type(error).__name__}: {error}"
 

@@ -299,7 +299,7 @@ def test_a_reader_is_replaced_while_its_old_version_goes_on(tmp_path: Path) -> N
     assert tables(tmp_path).keys() == {"dear"}
 
 
-@pytest.mark.parametrize("name", ["s", "shared", "s:shared"])
+@pytest.mark.parametrize("name", ["s", "shared"])
 def test_a_view_whose_name_begins_like_theirs_disturbs_none(tmp_path: Path, name: str) -> None:
     source = orders()
     quoted = ViewDefinition(name, "SELECT customer, MAX(amount) AS most FROM shop.orders GROUP BY customer")

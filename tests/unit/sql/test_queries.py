@@ -10,7 +10,7 @@ import pytest
 from springline.core.types import TIMESTAMP_LTZ
 from springline.sql import compile_query
 from springline.testing.sql_harness import SqlHarness
-from tests.unit.sql.sql_tables import CATALOG, TABLES
+from tests.unit.sql.sql_tables import CATALOG, FLIGHTS, TABLES
 
 NOON = 1_360_324_800_000_000
 
@@ -117,3 +117,24 @@ def test_python_values_of_parameters_have_types() -> None:
     }
     program = compile_query("SELECT :a AS a, :b AS b, :c AS c, :d AS d, :e AS e", {}, parameters=values)
     assert [str(kind) for _, kind in program.columns] == ["DECIMAL", "TIMESTAMP", "DATE", "BYTES", "DOUBLE"]
+
+
+def test_names_that_differ_by_capitals_are_two_columns() -> None:
+    """SQLite would take the first for both."""
+    harness = SqlHarness([FLIGHTS])
+    harness.tick(
+        {"air.flights": [(harness.store("air.flights", (1, "late", 5, None, None, None, None, None)), 1)]}
+    )
+    assert harness.query("SELECT t.id, t.ID0 FROM (SELECT id, delay AS ID FROM flights) AS t") == [(1, 5)]
+
+
+@pytest.mark.parametrize("operator", [" OR ", " AND "])
+def test_thousands_of_conditions(operator: str) -> None:
+    """More than SQLite's expressions are deep."""
+    conditions = operator.join(["delay = 5", *(f"id <> {number + 100}" for number in range(3_000))])
+    harness = SqlHarness([FLIGHTS])
+    harness.add_view("v", f"SELECT id FROM flights WHERE ({conditions}) IS TRUE")
+    harness.tick(
+        {"air.flights": [(harness.store("air.flights", (1, "late", 5, None, None, None, None, None)), 1)]}
+    )
+    assert harness.rows("v") == harness.batch("v") == [(1,)]

@@ -43,6 +43,7 @@ VIEWS = [
     ("SELECT SUM(status) AS s FROM flights", 1, 8, "SUM wants a number, not STRING", "CAST"),
     ("SELECT STDDEV_POP(DISTINCT delay) AS s FROM flights", 1, 8, "STDDEV_POP(DISTINCT …)", ""),
     ("SELECT delay FROM flights", 1, 8, "no key that can be inferred", "Add flights.id"),
+    ("SELECT id, x FROM flights CROSS JOIN UNNEST(SPLIT(status, ',')) AS t(x)", 1, 8, "no key that can be inferred", "WITH ORDINALITY"),
     ("SELECT id FROM flights ORDER BY id", 1, 33, "rows of a view have no order", "add LIMIT"),
     ("SELECT a.id FROM flights a FULL JOIN flights b USING (id)", 1, 38, "USING with FULL JOIN", "COALESCE"),
     ("SELECT a.id FROM flights a LEFT SEMI JOIN flights b ON a.id = b.id", 1, 43, "not Flink SQL", "IN (SELECT"),
@@ -76,6 +77,18 @@ VIEWS = [
     ("SELECT status, COUNT(*) AS n FROM flights GROUP BY CUBE (status)", 1, 58, "CUBE", ""),
     ("SELECT id, 99999999999999999999 AS x FROM flights", 1, 12, "beyond BIGINT", "DECIMAL"),
     ("WITH RECURSIVE t AS (SELECT id FROM flights) SELECT id FROM t", 1, 16, "RECURSIVE", ""),
+    ("SELECT id, 1e999 AS x FROM flights", 1, 12, "beyond DOUBLE", "Infinity"),
+    ("SELECT id, 1e AS x FROM flights", 1, 12, "is no number", "1.5e3"),
+    ("SELECT id, x'0' AS x FROM flights", 1, 12, "two digits for each byte", "x'0A'"),
+    ("SELECT id, leaves + INTERVAL 'inf' DAY AS x FROM flights", 1, 30, "not a number of DAYs", "'90' MINUTE"),
+    ("SELECT id, leaves + INTERVAL '1.5' MONTH AS x FROM flights", 1, 30, "no whole number of MONTHs", "'18' MONTH"),
+    ("SELECT id, leaves + INTERVAL '999999999999' DAY AS x FROM flights", 1, 30, "longer than 31,000 years", ""),
+    ("SELECT id, INTERVAL '1' DAY AS x FROM flights", 1, 8, "'x' is an INTERVAL", "TIMESTAMPDIFF"),
+    ("SELECT id, delay AS ID FROM flights", 1, 12, "'id' and 'ID', which differ by capitals", "AS other_name"),
+    ("SELECT id, delay AS `_tick` FROM flights", 1, 12, "cannot be called '_tick'", "AS other_name"),
+    ("SELECT id, t.A FROM (SELECT id, delay FROM flights) AS t(a, A)", 1, 29, "differ by capitals", "another name"),
+    ("SELECT id, 'a\x00b' AS x FROM flights", 1, 14, "cannot stand in a text of SQL", "CHR(0)"),
+    ("SELECT id, '\ud800' AS x FROM flights", 1, 13, "cannot stand in a text of SQL", ""),
 ]  # fmt: skip
 
 
@@ -124,3 +137,29 @@ def test_nothing_is_passed_over() -> None:
     ):
         with pytest.raises(SqlError):
             compile_view("v", f"SELECT id FROM flights {clause}", CATALOG)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["(" * 1_000 + "delay" + ")" * 1_000, " + ".join(["delay"] * 1_000), "ABS(" * 1_000 + "delay" + ")" * 1_000],
+)  # fmt: skip
+def test_a_query_that_is_nested_too_deeply_is_refused(expression: str) -> None:
+    text = f"SELECT id, {expression} AS x FROM flights"
+    for ask in (lambda: compile_view("v", text, CATALOG), lambda: compile_query(text, CATALOG)):
+        with pytest.raises(SqlError, match="nested too deeply") as caught:
+            ask()
+        assert caught.value.statement == text
+
+
+@pytest.mark.parametrize(
+    "name", ["", "_ticks", "sqlite_master", "SQLite_x", "late.v", "a:b", "a\x00", "\ud800"]
+)
+def test_names_that_no_view_can_have(name: str) -> None:
+    with pytest.raises(SqlError, match="cannot be the name of a view"):
+        compile_view(name, "SELECT id FROM flights", CATALOG)
+
+
+def test_names_of_relations_differ_by_more_than_capitals() -> None:
+    """To SQLite they would be one table."""
+    with pytest.raises(SqlError, match=r"'Air\.Flights' differs from 'air\.flights' by capitals only"):
+        compile_view("Air.Flights", "SELECT id FROM flights", CATALOG)

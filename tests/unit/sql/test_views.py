@@ -225,3 +225,15 @@ def test_a_group_whose_sum_is_beyond_bigint_is_left_out_until_it_fits_again() ->
     assert harness.dead_letters("v") == [("group", "{}", "BIGINT overflow in SUM(x)")]
     harness.tick({"s.t": [((number, 2**63 - 1), -1) for number in range(2)]})
     assert harness.rows("v") == [(2**63 - 1, 1)]
+
+
+def test_a_table_joined_with_itself_many_times_is_computed_again() -> None:
+    """The change of a join of n occurrences has 2**n - 1 parts."""
+    for times, level in ((8, "delta"), (12, "full")):
+        joined = " ".join(f"JOIN flights AS f{n} ON f{n}.id = f{n - 1}.delay" for n in range(1, times))
+        harness = SqlHarness(TABLES)
+        program = harness.add_view("v", f"SELECT f0.id FROM flights AS f0 {joined}", key=["id"])
+        assert {one.level for one in program.levels} == {level}
+        row = harness.store("air.flights", (1, "late", 1, None, None, None, None, None))
+        harness.tick({"air.flights": [(row, 1)]})
+        assert harness.rows("v") == harness.batch("v") == [(1,)]

@@ -184,6 +184,7 @@ class Builder:
                     continue
             except _Stopped:
                 return
+            # The ticks go on whatever a build runs into, and the views that wait for this thread would wait for ever without it.
             except Exception:
                 if self._stop.is_set():
                     return

@@ -175,6 +175,7 @@ class Maintenance:
                     self._submit(Prune(tuple(self._knowledge), time.time_ns() // 1_000))
             except SpringlineError as error:
                 _logger.warning("maintenance will be tried again: %s", error)
+            # Without this thread the log and the change lists would grow without end; it is also the only one to notice a defect.
             except Exception:
                 _logger.exception("maintenance failed")
 

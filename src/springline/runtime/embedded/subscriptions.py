@@ -186,6 +186,7 @@ def _broken(token: Token | None, now: Token, since: int) -> str | None:
 
 def _spool(connection: apsw.Connection, schema: TableSchema) -> IO[bytes]:
     """All rows of the relation, as this snapshot has them."""
+    # It is read, and closed, by who has subscribed.
     spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115
     for row in connection.execute(f"SELECT {columns_of(schema.names)} FROM main.{quote(schema.name)}"):
         marshal.dump(row, spool)
