@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
 
 from springline.core.position import Position
-from springline.core.schema import TableSchema
+from springline.core.schema import TableSchema, column_problem
 from springline.core.types import Stored
+from springline.errors import ConfigurationError
 
 
 class Operation(enum.StrEnum):
@@ -111,6 +112,13 @@ def size_of(entries: Sequence[Entry]) -> int:
 
 
 def schema_entry(schema: TableSchema) -> Entry:
+    """Says what a table is from here on. Raises ConfigurationError for columns that a relation cannot have."""
+    for index, name in enumerate(schema.names):
+        if (problem := column_problem(name, schema.names[:index])) is not None:
+            raise ConfigurationError(
+                f"Table {schema.name!r} cannot be mirrored. {problem}",
+                hint="Leave the column out of the capture (PostgreSQL: exclude=), or rename it in the source.",
+            )
     return (Operation.SCHEMA.value, schema.name, None, [schema.to_json()])  # type: ignore[list-item]
 
 

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from springline.core.types import SqlType, Stored, parse_type
+
+OWN_COLUMNS: Final = frozenset({"_tick", "_w"})
+"""The hidden columns of every relation and of its changes."""
+
+
+def column_problem(name: str, before: Iterable[str]) -> str | None:
+    """Why a column after those ``before`` cannot have this name: a sentence, or None."""
+    if not name or name.lower() in OWN_COLUMNS:
+        return f"A column cannot be called {name!r}."
+    same = next((one for one in before if one.lower() == name.lower()), None)
+    if same is None:
+        return None
+    if same == name:
+        return f"Two columns are called {name!r}."
+    return f"Two columns are called {same!r} and {name!r}, which differ by capitals only."
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,11 @@ from typing import Final, Literal, TypeAlias
 
 from sqlglot import exp
 
-from springline.core.schema import TableSchema
+from springline.core.schema import TableSchema, column_problem
 from springline.sql.catalog import Catalog, near_misses
 from springline.sql.check import Checker
 from springline.sql.dialect import Text, Tree
 from springline.sql.interval_joins import range_conjuncts
-from springline.sql.names import column_problem
 from springline.sql.operators import compare
 from springline.sql.over import contains_window
 from springline.sql.scope import Item, Scope

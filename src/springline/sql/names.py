@@ -1,4 +1,4 @@
-"""Which names views and columns can have: SQLite's tables and columns do not tell capitals from small letters, and some names are ours."""
+"""Which names views can have: SQLite's tables do not tell capitals from small letters, and some names are ours."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from springline.errors import SqlError
-
-OWN_COLUMNS: Final = frozenset({"_tick", "_w"})
-"""The hidden columns of every relation and of its changes."""
 
 _OWN_VIEWS: Final = re.compile(r"_|sqlite_|late\.|springline\.", re.IGNORECASE)
 _UNUSABLE: Final = re.compile("[:\x00-\x1f\ud800-\udfff]")
@@ -30,15 +27,3 @@ def check_view_name(name: str, relations: Iterable[str], text: str) -> None:
             hint="Choose another name.",
             statement=text,
         )
-
-
-def column_problem(name: str, before: Iterable[str]) -> str | None:
-    """Why a column after those ``before`` cannot have this name: a sentence, or None."""
-    if not name or name.lower() in OWN_COLUMNS:
-        return f"A column cannot be called {name!r}."
-    same = next((one for one in before if one.lower() == name.lower()), None)
-    if same is None:
-        return None
-    if same == name:
-        return f"Two columns are called {name!r}."
-    return f"Two columns are called {same!r} and {name!r}, which differ by capitals only."

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from springline.core.change import schema_entry
 from springline.core.schema import Column, TableSchema
 from springline.core.types import BIGINT, BYTES, DOUBLE, STRING, SqlType, array, decimal
+from springline.errors import ConfigurationError
 
 FLIGHTS = TableSchema(
     "airline.flights",
@@ -85,3 +87,19 @@ def test_a_schema_that_contradicts_itself_is_refused(
 def test_a_column_type_is_written_as_sql(type_: SqlType) -> None:
     schema = TableSchema("t", (Column("c", type_),))
     assert schema.to_json()["columns"][0]["type"] == str(type_)
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (("id", "_tick"), "A column cannot be called '_tick'"),
+        (("id", "_W"), "A column cannot be called '_W'"),
+        (("id", "ID"), "'id' and 'ID', which differ by capitals only"),
+    ],
+)
+def test_a_table_whose_columns_no_relation_can_have_is_refused(names: tuple[str, ...], problem: str) -> None:
+    schema = TableSchema("shop.orders", tuple(Column(name, BIGINT) for name in names), ("id",))
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        schema_entry(schema)
+    assert "'shop.orders'" in str(caught.value)
+    assert "exclude=" in (caught.value.hint or "")
