@@ -11,15 +11,19 @@ from typing import Any
 
 import pytest
 
+from springline.context.knowledge import KnowledgeDefinition
 from springline.core.schema import Column, TableSchema
 from springline.core.types import BIGINT, STRING
 from springline.errors import ViewBuilding
+from springline.language import LANGUAGE
 from springline.runtime.embedded import building, staging
 from springline.runtime.embedded.changing import ViewDefinition
-from springline.runtime.embedded.runtime import EmbeddedRuntime, Options
+from springline.runtime.embedded.runtime import Definition, EmbeddedRuntime, Options
 from springline.runtime.embedded.shadow import CannotStage, Group
 from springline.runtime.embedded.staging import Staging, TableShape
+from springline.storage import DataFolder
 from springline.testing.memory_source import MemorySource
+from springline.testing.models import FakeEmbedder
 from tests.unit.runtime.running import ORDERS, TOTALS, runtime
 
 NOTES = TableSchema("shop.notes", (Column("customer", BIGINT), Column("text", STRING)), ())
@@ -289,3 +293,22 @@ def test_a_view_that_cannot_be_built_elsewhere_is_filled_within_one_tick(
             until(all_live(made, VIEWS))
         assert_equal_to_batch(made, VIEWS)
         until(lambda: not leftovers(made))
+
+
+def test_a_view_that_a_knowledge_base_reads_is_filled_at_once_with_its_documents(tmp_path: Path) -> None:
+    told = ViewDefinition("told", "SELECT CAST(id AS STRING) AS id, name FROM shop.customers", key=("id",))
+    base = (KnowledgeDefinition("people", "told", "id", "name"), FakeEmbedder())
+    source = shop()
+    fill(source)
+    with runtime(tmp_path, [source], options=BESIDE) as made, made.read(require="now", deadline_ms=20_000):
+        pass
+    made = EmbeddedRuntime(
+        Definition("test", [source], [told, TOTALS], [base]), DataFolder(tmp_path), LANGUAGE, BESIDE
+    )
+    made.start()
+    try:
+        assert "told" not in made.building()
+        until(lambda: made.status().knowledge[0].searchable == 80)
+        until(all_live(made, [told, TOTALS]))
+    finally:
+        made.stop()

@@ -318,8 +318,10 @@ class Relations:
 
     def _is_small(self, programs: Sequence[ViewProgram]) -> bool:
         """Whether filling these views takes no longer than a tick may. Views that read one which waits wait with it."""
+        if self._inline_rows is None or any(one.name in self.filled_at_once for one in programs):
+            return True
         # Windows that close cannot be built beside the ticks: which rows are late depends on the ticks.
-        if self._inline_rows is None or any(one.close for one in programs):
+        if any(one.close for one in programs):
             return True
         names = [name for name in outer_inputs(programs) if name in self.relations]
         return rows_up_to(self._connection, names, self._inline_rows) <= self._inline_rows
