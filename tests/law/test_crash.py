@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from springline.core.change import Entry, load_entry, schema_entry
 from springline.core.position import PostgresPosition
 from springline.core.schema import TableSchema
-from springline.language import LANGUAGE
+from springline.language import language
 from springline.log.base import Logged
 from springline.runtime.embedded.catalog import Relations, ViewDefinition
 from springline.runtime.embedded.engine import Engine
@@ -29,6 +29,7 @@ from springline.storage import open_file
 from tests.law.cases import Case, Change, Row, cases, common_cases, law
 from tests.law.check import comparable, ticks
 from tests.law.coverage import counted
+from tests.law.user_functions import FUNCTIONS
 
 MOST_BOUNDARIES = 60
 """Statements of one tick before which it is ended; of longer ticks, evenly chosen ones."""
@@ -48,8 +49,8 @@ class State:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.connection = open_file(path, STATE_FORMAT)
-        register_functions(self.connection, on_error=lambda _: None)
-        self.relations = Relations(self.connection, LANGUAGE.compile_view)
+        register_functions(self.connection, on_error=lambda _: None, functions=FUNCTIONS)
+        self.relations = Relations(self.connection, language(FUNCTIONS).compile_view)
         self.engine = Engine(self.connection, self.relations, read_resume(self.connection))
 
     def declare(self, case: Case) -> None:

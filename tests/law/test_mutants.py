@@ -24,7 +24,7 @@ from tests.law.cases import made_case
 from tests.law.check import assert_views_equal_batch, build, net
 from tests.law.choices import Seeded
 
-MOST_CASES: Final = 300
+MOST_CASES: Final = 900
 
 Change = Callable[[Step], Step | None]
 """What becomes of a step; None if it is forgotten."""
