@@ -75,6 +75,14 @@ class SqlError(ConfigurationError):
         self.line = line
         self.column = column
 
+    def of_view(self, name: str) -> SqlError:
+        """The same error, saying whose SELECT the line and column are of."""
+        if repr(name) in self.message:
+            return self
+        made = SqlError(f"View {name!r}: {self.message}", hint=self.hint, statement=self.statement)
+        made.line, made.column = self.line, self.column
+        return made
+
     def to_json(self) -> dict[str, object]:
         return {**super().to_json(), "line": self.line, "column": self.column}
 

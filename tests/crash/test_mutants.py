@@ -57,7 +57,7 @@ def test_ticks_committed_before_the_log_are_noticed(server: PostgresServer) -> N
     with pytest.raises(RuntimeError, match=r"state\.db has applied the log up to \d+, but log\.db ends at"):
         crash(
             server,
-            kills=40,
+            kills=160,
             power_losses=0,
             seed=7,
             mutant="commits_ticks_before_the_log",

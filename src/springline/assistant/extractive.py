@@ -29,7 +29,7 @@ MOST_ROWS: Final = 4
 _SUPPORTING_QUOTES: Final = 2
 _PER_PASSAGE: Final = 2
 _COUNTED: Final = 30
-_SHORT_LIST: Final = 3
+_SHORT_LIST: Final = 6
 _OTHER_LANGUAGE: Final = 0.25
 _LEAST_SHARE: Final = 0.55
 """A quote scores at least this share of the best one."""
@@ -180,9 +180,15 @@ def _run(quotes: Sequence[_Quote]) -> str:
         elif text:
             text = text.rstrip(";；") + " … "
         if one.lead and one.lead != lead:
-            text += f"{one.lead} "
+            text += f"{one.lead} " if quote.order == _first_of_its_list(quote) else f"{one.lead} … "
         text, lead, last = text + one.text, one.lead, quote.order
     return text.rstrip(";；,，、 ")
+
+
+def _first_of_its_list(quote: _Quote) -> int:
+    """The number of the first item of the list or table that the quote is an item of."""
+    units = enumerate(_units(quote.piece.text))
+    return next(order for order, (one, _) in units if one.group == quote.quotable.group)
 
 
 def _heading(piece: ContextPiece) -> str:

@@ -16,14 +16,14 @@ PHRASES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "no_model": {
         "en": "No language model is configured: this answer quotes the rows and documents that it rests on.",
-        "zh-TW": "尚未設定語言模型：以下內容直接引用資料與文件。",
-        "zh-CN": "尚未配置语言模型：以下内容直接引用数据与文件。",
+        "zh-TW": "尚未設定語言模型：本回答直接引用資料與文件。",
+        "zh-CN": "尚未配置语言模型：本回答直接引用数据与文件。",
         "ja": "言語モデルが設定されていないため、データと文書をそのまま引用しています。",
     },
     "model_failed": {
         "en": "The language model did not answer ({reason}): this answer quotes the rows and documents that it rests on.",
-        "zh-TW": "語言模型沒有回應（{reason}）：以下內容直接引用資料與文件。",
-        "zh-CN": "语言模型没有回应（{reason}）：以下内容直接引用数据与文件。",
+        "zh-TW": "語言模型沒有回應（{reason}）：本回答直接引用資料與文件。",
+        "zh-CN": "语言模型没有回应（{reason}）：本回答直接引用数据与文件。",
         "ja": "言語モデルから回答が得られなかったため（{reason}）、データと文書をそのまま引用しています。",
     },
     "no_subject": {

@@ -244,7 +244,7 @@ ROWS: tuple[Rows, ...] = (
             " {distress_rate} ドル、通常料金 {price} ドル[{shuttle?}、無料シャトル][{pets_allowed?}、ペット可]。",
         },
         topics=("hotel",),
-        order_by="distress_rate, night",
+        order_by="night, distress_rate",
         limit=4,
         priority=3,
         badges=_badge(

@@ -26,7 +26,19 @@ def events(seed: int, outlooks: Sequence[Outlook]) -> list[Event]:
         random = Random(f"{seed}/hotel/{hotel.hotel_id}")
         for index in range(NIGHTS):
             sold += _rooms(random, hotel, FIRST_NIGHT + timedelta(days=index), outlooks)
-    return sold
+    return sold + [_closing(FIRST_NIGHT + timedelta(days=index)) for index in range(NIGHTS)]
+
+
+def _closing(night: date) -> Event:
+    """Rooms of a night that is over are off sale."""
+    at = datetime(night.year, night.month, night.day, 4, 0, tzinfo=NEW_YORK) + timedelta(days=1)
+    return Event(
+        at=at,
+        sql="UPDATE hotel_rooms SET rooms_available = 0, updated_at = %s WHERE night = %s AND rooms_available > 0",
+        parameters=(at, night),
+        kind="rooms",
+        description=f"the night of {night.day} February is over: no more rooms",
+    )
 
 
 def _seats(random: Random, seen: Outlook) -> list[Event]:

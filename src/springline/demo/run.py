@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
+import shutil
 import signal
 import sys
 import threading
@@ -145,11 +147,16 @@ def _print_welcome(demo: Demo) -> None:
 
   Try    ask as {begin.name} ({begin.subject}): “{begin.questions[0]}”
          be the storm: change a flight in the SQL box and watch the open answer follow
-         springline status --data {demo.running.runtime.folder.path}
-         springline query  --data {demo.running.runtime.folder.path} "{parts.try_query(demo.scenario)}"
+         {_command()} status --data {demo.running.runtime.folder.path}
+         {_command()} query  --data {demo.running.runtime.folder.path} "{parts.try_query(demo.scenario)}"
 
   Ctrl-C stops everything.{"" if demo.running.model else "  No language model is configured: answers quote their sources."}
 """)
+
+
+def _command() -> str:
+    """How the command is called from this shell."""
+    return "springline" if shutil.which("springline") else os.path.relpath(sys.argv[0])
 
 
 def _stopper(stop: threading.Event) -> Callable[[int, FrameType | None], None]:

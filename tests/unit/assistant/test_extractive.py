@@ -163,6 +163,24 @@ def test_answers_are_deterministic() -> None:
     assert len(drafts) == 1
 
 
+CONDITIONS = ("the battery is out", "its wheels are locked", "a titanium helmet is worn", "no rider stands on it",
+              "it is shorter than a metre", "the crew has seen it", "its lamp is off", "the cabin is not full")  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "expected"), [
+    (4, "A hoverboard may fly when: the battery is out; its wheels are locked; a titanium helmet is worn; no rider stands on it"),
+    (8, "A hoverboard may fly when: … a titanium helmet is worn"),
+])  # fmt: skip
+def test_a_short_list_is_quoted_whole_and_of_a_long_one_it_shows_what_is_left_out(
+    count: int, expected: str
+) -> None:
+    state = airline.state()
+    listed = "\n".join(f"- {one};" for one in CONDITIONS[:count])
+    state.document("hoverboards.md", f"# Hoverboards\n\nA hoverboard may fly when:\n\n{listed}\n")
+    _, draft = ask(state, "May my hoverboard fly with a titanium helmet?", None)
+    assert f"“{expected}”" in draft.text
+
+
 PASSAGE = """\
 You may be *rebooked* free of charge, when:
 

@@ -213,7 +213,7 @@ class Relations:
         if is_start:
             for name, error in compiled.broken.items():
                 if installed.get(name) != self._definitions[name]:
-                    raise error
+                    raise error.of_view(name)
 
         def is_current(one: ViewProgram) -> bool:
             return self._is_current(one) and not set(disturbed) & set(one.inputs)

@@ -89,22 +89,28 @@ async function run() {
   } catch (error) {
     const where = error.line ? ` Line ${error.line}, column ${error.column}.` : "";
     const message = where && error.message.includes("(line") ? error.message : error.message + where;
-    replace(result, h("p", { class: "error" }, message), error.hint ? h("p", { class: "muted" }, error.hint) : null);
     if (error.line) select(error.line, error.column);
+    tell(h("p", { class: "error" }, message), error.hint ? h("p", { class: "muted" }, error.hint) : null);
   } finally {
     button.disabled = false;
   }
 }
 
+/** Shows a result where it can be seen, also where the panel is shorter than what it holds. */
+function tell(...children) {
+  const result = $("storm-result");
+  replace(result, ...children);
+  result.scrollIntoView({ block: "nearest" });
+}
+
 /** Waits for the open answer to change, and says after how long it did. */
 async function report(outcome) {
-  const result = $("storm-result");
   const details = tab === "sql"
     ? `${outcome.command} · ${outcome.rows_affected} ${outcome.rows_affected === 1 ? "row" : "rows"} · commit took ${milliseconds(outcome.commit_us / 1000)}`
     : "The file is in its place.";
   const rows = outcome.rows?.length ? h("pre", { tabindex: "0" }, table(outcome)) : null;
   const headline = h("p", { class: "headline" }, "committed → waiting for the answer …");
-  replace(result, rows ? null : headline, h("p", { class: "muted" }, details), rows);
+  tell(rows ? null : headline, h("p", { class: "muted" }, details), rows);
   if (rows) return;
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
