@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from springline.sql.maintain import Parts, bag_table, delta_table, keep_rows, named, net, replace_touched
 from springline.sql.program import OperatorLevel, Step
 from springline.sql.rewrite import with_aliases
 from springline.sql.rows import Index, delta, index_for, names_of, table
 from springline.sql.shapes import First, Node, Over
+from springline.sql.sharing import is_shared
 from springline.sql.typed import quote
+
+_INTERMEDIATE: Final = re.compile(r"s:.+:\d+")
+"""The names of intermediates (``intermediates.py``): plain tables, whose rows have numbers."""
 
 
 def over(node: Node, shape: Over, *, is_view: bool, view: str) -> Parts:
@@ -87,7 +94,9 @@ def _first_rows(shape: Over, first: First, conditions: list[str]) -> str:
     """A row is among the first of its partition; these are read in order, by the index."""
     [occurrence] = shape.rows.occurrences
     key = occurrence.schema.key
-    by_key = key and not any(occurrence.schema.column(part).nullable for part in key)
+    # A relation with a key that cannot be NULL may have no row numbers, and an intermediate no index on its key.
+    is_numbered = _INTERMEDIATE.fullmatch(occurrence.relation) and not is_shared(occurrence.relation)
+    by_key = key and not is_numbered and not any(occurrence.schema.column(part).nullable for part in key)
     mine = (
         [f"{occurrence.alias}.{quote(part)}" for part in key] if by_key else [f'{occurrence.alias}."rowid"']
     )
