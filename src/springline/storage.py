@@ -25,9 +25,9 @@ APPLICATION_ID: Final = 0x53504C4E
 """'SPLN', in the header of every file that we write."""
 
 BUSY_TIMEOUT_MS: Final = 10_000
-STATEMENT_JOURNAL_BYTES: Final = 16 << 20
-"""How much of what a statement changes is held in memory, so that it can be undone; SQLite's own limit is 64 KiB, of some sixteen pages,
-and beyond it every page that a tick changes is written to a temporary file first."""
+NEVER_SPILLED: Final = -1
+"""Of what a statement changes, so that it can be undone, everything is held in memory. SQLite's own limit is 64 KiB, of some sixteen pages;
+beyond it every page that a tick changes is written to a temporary file first. A larger limit would be allocated whole for each statement."""
 LOCK_PATIENCE_S: Final = 0.2
 
 
@@ -35,7 +35,7 @@ def _keep_statement_journals_in_memory() -> None:
     """A setting of the SQLite in this process, which can be made while nobody uses it; where somebody does, its own limit stays."""
     if not apsw.connections():
         apsw.shutdown()
-        apsw.config(apsw.SQLITE_CONFIG_STMTJRNL_SPILL, STATEMENT_JOURNAL_BYTES)
+        apsw.config(apsw.SQLITE_CONFIG_STMTJRNL_SPILL, NEVER_SPILLED)
         apsw.initialize()
 
 
