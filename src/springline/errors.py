@@ -77,7 +77,7 @@ class SqlError(ConfigurationError):
 
     def of_view(self, name: str) -> SqlError:
         """The same error, saying whose SELECT the line and column are of."""
-        if repr(name) in self.message:
+        if self.message.startswith(f"View {name!r} "):
             return self
         made = SqlError(f"View {name!r}: {self.message}", hint=self.hint, statement=self.statement)
         made.line, made.column = self.line, self.column

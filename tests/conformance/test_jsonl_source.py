@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from springline.app import App, Running
+from springline.errors import ConfigurationError
 from springline.sources.json_rows import JsonTable
 
 ORDERS = JsonTable({"id": "BIGINT", "customer": "BIGINT", "amount": "DECIMAL(10, 2)"}, key=["id"])
@@ -119,3 +120,11 @@ def test_a_file_that_is_not_the_one_that_was_read_is_refused(tmp_path: Path, dam
             time.sleep(0.01)
         status = app.runtime.status().sources["shop"]
         assert "events.jsonl" in (status.error or "")
+
+
+def test_a_table_with_a_column_of_ours_refuses_the_start_with_its_name(tmp_path: Path) -> None:
+    app = App("test")
+    columns = {"id": "BIGINT NOT NULL", "_tick": "BIGINT"}
+    app.jsonl("shop", tmp_path / "orders.jsonl", tables={"orders": JsonTable(columns, key=["id"])})
+    with pytest.raises(ConfigurationError, match=r"'shop\.orders' cannot be mirrored.*'_tick'"):
+        app.start(data=tmp_path / "data").stop()

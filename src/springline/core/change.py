@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
 
 from springline.core.position import Position
-from springline.core.schema import TableSchema, column_problem
+from springline.core.schema import TableSchema, check_columns
 from springline.core.types import Stored
-from springline.errors import ConfigurationError
 
 
 class Operation(enum.StrEnum):
@@ -113,12 +112,7 @@ def size_of(entries: Sequence[Entry]) -> int:
 
 def schema_entry(schema: TableSchema) -> Entry:
     """Says what a table is from here on. Raises ConfigurationError for columns that a relation cannot have."""
-    for index, name in enumerate(schema.names):
-        if (problem := column_problem(name, schema.names[:index])) is not None:
-            raise ConfigurationError(
-                f"Table {schema.name!r} cannot be mirrored. {problem}",
-                hint="Leave the column out of the capture (PostgreSQL: exclude=), or rename it in the source.",
-            )
+    check_columns(schema)
     return (Operation.SCHEMA.value, schema.name, None, [schema.to_json()])  # type: ignore[list-item]
 
 

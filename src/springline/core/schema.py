@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from springline.core.types import SqlType, Stored, parse_type
+from springline.errors import ConfigurationError
 
 OWN_COLUMNS: Final = frozenset({"_tick", "_w"})
 """The hidden columns of every relation and of its changes."""
@@ -162,3 +163,13 @@ def _initial_from_json(value: Any) -> Stored:
         (form, text), *_ = cast("dict[str, str]", value).items()
         return base64.b64decode(text) if form == "base64" else float(text)
     return value
+
+
+def check_columns(schema: TableSchema) -> None:
+    """Raises ConfigurationError for a table with columns that no relation can have."""
+    for index, name in enumerate(schema.names):
+        if (problem := column_problem(name, schema.names[:index])) is not None:
+            raise ConfigurationError(
+                f"Table {schema.name!r} cannot be mirrored. {problem}",
+                hint="Leave the column out of the capture (PostgreSQL: exclude=), or rename it in the source.",
+            )

@@ -191,7 +191,7 @@ class Relations:
         new views are filled from the current tables, changed ones are built anew, removed ones dropped; nothing else is touched.
         Names of the views that were built here; ``unbuilt`` has those that are to be built beside the ticks. Raises SqlError for a
         new definition that cannot be used; one that was in use before is stopped with the reason."""
-        check_names(definitions)
+        check_names(definitions, tables)
         self._definitions = {}
         for name in set(self.mirrors) - {schema.name for schema in tables}:
             self.drop_table(name)

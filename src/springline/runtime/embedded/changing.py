@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from springline.core.schema import TableSchema
+from springline.core.schema import TableSchema, check_columns
 from springline.errors import ConfigurationError, SqlError
 from springline.runtime.embedded.tables import LAYOUT, quote
 from springline.sql.program import ViewProgram, WindowMode
@@ -57,8 +57,10 @@ class Compiled:
     broken: dict[str, SqlError]
 
 
-def check_names(definitions: Sequence[ViewDefinition]) -> None:
-    """Raises ConfigurationError for names that views cannot have."""
+def check_names(definitions: Sequence[ViewDefinition], tables: Iterable[TableSchema]) -> None:
+    """Raises ConfigurationError for names that views, or the columns of tables, cannot have."""
+    for schema in tables:
+        check_columns(schema)
     if len({one.name for one in definitions}) != len(definitions):
         raise ConfigurationError("Two views have the same name.", hint="Give each view its own name.")
     for one in definitions:
