@@ -1,0 +1,97 @@
+"""Reading topics from an offset to an offset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from springline.log.kafka.clients import END_OF_PARTITION, REQUEST_TIMEOUT_S, TIMED_OUT, Kafka, kafka_errors
+from springline.log.kafka.topics import Offsets
+
+BATCH_RECORDS: Final = 5_000
+
+
+class Received(NamedTuple):
+    """One record."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+def read_range(
+    kafka: Kafka, begin: Mapping[tuple[str, int], int], end: Offsets, *, patience_s: float = REQUEST_TIMEOUT_S
+) -> Iterator[list[Received]]:
+    """The committed records with ``begin <= offset < end`` of every partition that ``end`` names, in batches; of one partition in order.
+    A partition without a beginning is read from its first record. Raises SourceUnavailable where nothing comes for ``patience_s``."""
+    waiting = {place: last for place, last in end.items() if begin.get(place, 0) < last}
+    if not waiting:
+        return
+    with kafka_errors(kafka, "reading topics"):
+        consumer = kafka.consumer(**{"auto.offset.reset": "earliest"})
+        try:
+            consumer.assign([TopicPartition(*place, begin.get(place, 0)) for place in waiting])
+            while waiting:
+                yield _batch(consumer, waiting, patience_s)
+        finally:
+            consumer.close()
+
+
+def _batch(consumer: Consumer, waiting: dict[tuple[str, int], int], patience_s: float) -> list[Received]:
+    """What comes next. Partitions that are read to their end are taken out of ``waiting``."""
+    found: list[Received] = []
+    first = consumer.poll(patience_s)
+    if first is None:
+        raise KafkaException(KafkaError(TIMED_OUT, "nothing comes"))
+    # With a time of 0 it returns what has come; otherwise it would wait for the whole number.
+    for message in (first, *consumer.consume(BATCH_RECORDS, 0.0)):
+        place = (str(message.topic()), int(message.partition() or 0))
+        offset = int(message.offset() or 0)
+        error = message.error()
+        if error is not None and error.code() != END_OF_PARTITION:
+            raise KafkaException(error)
+        last = waiting.get(place)
+        if last is None:
+            continue
+        if error is None and offset < last:
+            key, value = message.key(), message.value()
+            found.append(Received(*place, offset, _bytes(key), _bytes(value)))
+        # An end of partition, or a record, at or behind the last one: what lies between are marks of transactions.
+        if offset >= last - (error is None):
+            del waiting[place]
+            consumer.incremental_unassign([TopicPartition(*place)])
+    return found
+
+
+def _bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value
+
+
+def last_json(kafka: Kafka, topic: str) -> dict[str, object] | None:
+    """The newest committed record of a topic of one partition; None where there is none."""
+    with kafka_errors(kafka, f"reading {topic}"):
+        consumer = kafka.consumer()
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=REQUEST_TIMEOUT_S)
+        finally:
+            consumer.close()
+    back = 16
+    while low < high:
+        start = max(low, high - back)
+        values = [
+            record.value
+            for batch in read_range(kafka, {(topic, 0): start}, {(topic, 0): high})
+            for record in batch
+            if record.value is not None
+        ]
+        if values:
+            return json.loads(values[-1])
+        if start == low:
+            break
+        back *= 8
+    return None
