@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -55,6 +55,10 @@ class Kafka:
             )
         )
 
+    def plain_producer(self) -> Producer:
+        """For requests, each by itself."""
+        return Producer(self._config({"linger.ms": 0}))
+
     def consumer(self, **options: Any) -> Consumer:
         """Reads what is committed, and keeps its own offsets: no group is joined."""
         return Consumer(
@@ -73,12 +77,57 @@ class Kafka:
             )
         )
 
-    def java(self) -> dict[str, object]:
-        """The connection for clients that take Java's options."""
-        return {"bootstrap_servers": self.bootstrap.split(",")}
+    def java(self) -> dict[str, str]:
+        """The options as Java's client, and so Flink's connector, names them."""
+        made: dict[str, str] = {}
+        for name, value in self.options.items():
+            if name in ("sasl.username", "sasl.password", "sasl.mechanism", "sasl.mechanisms"):
+                continue
+            made[_JAVA_NAMES.get(name, name)] = value
+        if "ssl.ca.location" in self.options:
+            made["ssl.truststore.type"] = "PEM"
+        mechanism = self.options.get("sasl.mechanism") or self.options.get("sasl.mechanisms")
+        if mechanism:
+            module = "plain.PlainLoginModule" if mechanism == "PLAIN" else "scram.ScramLoginModule"
+            user, password = (
+                _quoted(self.options.get(f"sasl.{one}", "")) for one in ("username", "password")
+            )
+            made["sasl.mechanism"] = mechanism
+            # The connector carries its own, relocated copy of Kafka's client.
+            made["sasl.jaas.config"] = (
+                f"org.apache.flink.kafka.shaded.org.apache.kafka.common.security.{module} required username={user} password={password};"
+            )
+        return made
 
     def _config(self, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return {"bootstrap.servers": self.bootstrap, **_QUIET, **(more or {}), **self.options}
+
+
+_JAVA_NAMES: Final[Mapping[str, str]] = {
+    "ssl.ca.location": "ssl.truststore.location",
+    "ssl.key.password": "ssl.key.password",
+}
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def read_options(text: str, reveal: Callable[[str], str]) -> dict[str, str]:
+    """The client's options from a file's text: ``name=value`` on each line, ``#`` before a comment; a value may be ``env:NAME`` or
+    ``file:PATH``. Raises ConfigurationError."""
+    options: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        if not equals or not name.strip():
+            raise ConfigurationError(
+                f"Line {number} of the Kafka options is no option: {name.strip()!r}.",
+                hint="Write name=value on each line, such as security.protocol=SASL_SSL.",
+            )
+        options[name.strip()] = reveal(value.strip())
+    return options
 
 
 _DENIED: Final = frozenset(

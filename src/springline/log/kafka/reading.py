@@ -95,3 +95,31 @@ def last_json(kafka: Kafka, topic: str) -> dict[str, object] | None:
             break
         back *= 8
     return None
+
+
+class DataEnds:
+    """Where the records of partitions end: behind the last one, before the marks of transactions, which whoever reads records never counts.
+    What was found is kept. Not thread-safe."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+        self._known: dict[tuple[str, int], tuple[int, int]] = {}
+
+    def of(self, ends: Offsets) -> Offsets:
+        """For the ends of what is committed (``committed_ends``)."""
+        changed = {place: end for place, end in ends.items() if self._known.get(place, (0, 0))[0] != end}
+        back = 32
+        while changed:
+            begin = {
+                place: max(self._known.get(place, (0, 0))[1], end - back) for place, end in changed.items()
+            }
+            last: Offsets = {}
+            for batch in read_range(self._kafka, begin, changed):
+                last.update({(one.topic, one.partition): one.offset + 1 for one in batch})
+            for place, end in list(changed.items()):
+                known = self._known.get(place, (0, 0))[1]
+                if place in last or begin[place] <= known:
+                    self._known[place] = (end, last.get(place, known))
+                    del changed[place]
+            back *= 16
+        return {place: self._known[place][1] if place in self._known else 0 for place in ends}

@@ -17,7 +17,13 @@ from springline.log.kafka.clients import (
     admin_api,
     kafka_errors,
 )
-from springline.log.kafka.names import barriers_topic, capture_topic, cuts_topic, table_topic
+from springline.log.kafka.names import (
+    barriers_topic,
+    capture_topic,
+    cuts_topic,
+    deployments_topic,
+    table_topic,
+)
 
 WEEK_MS: Final = 7 * 24 * 3_600_000
 HOUR_MS: Final = 3_600_000
@@ -56,6 +62,7 @@ def control_topics(application: str) -> list[Topic]:
     return [
         Topic(capture_topic(application), 1, {"cleanup.policy": "compact"}),
         Topic(cuts_topic(application), 1, {"cleanup.policy": "compact"}),
+        Topic(deployments_topic(application), 1, {"cleanup.policy": "compact"}),
         Topic(barriers_topic(application), 1, {"cleanup.policy": "delete", "retention.ms": str(HOUR_MS)}),
     ]
 

@@ -209,9 +209,13 @@ class EmbeddedRuntime:
                 raise
             return known
 
+    @property
+    def source_names(self) -> frozenset[str]:
+        return frozenset(source.name for source in self.definition.sources)
+
     def _source_tables(self) -> list[TableSchema]:
         """The sources' tables, as they are now."""
-        names = {source.name for source in self.definition.sources}
+        names = self.source_names
         return [schema for name, schema in self.schemas().items() if name.split(".")[0] in names]
 
     def _start_threads(self) -> None:
