@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import confluent_kafka.admin
@@ -36,7 +37,9 @@ class Kafka:
     bootstrap: str
     options: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
+    @cached_property
     def admin(self) -> Any:
+        """One connection for everybody; thread-safe."""
         return admin_api.AdminClient(self._config())
 
     def producer(self, transactional_id: str) -> Producer:

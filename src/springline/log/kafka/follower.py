@@ -33,11 +33,11 @@ from springline.core.schema import TableSchema
 from springline.core.types import Stored
 from springline.errors import SourceUnavailable
 from springline.log.base import CaptureWriter
-from springline.log.kafka.clients import END_OF_PARTITION, REQUEST_TIMEOUT_S, Kafka, kafka_errors
+from springline.log.kafka.clients import END_OF_PARTITION, Kafka, kafka_errors
 from springline.log.kafka.cut import Cut, Deployed, DerivedRelation
 from springline.log.kafka.deployments import CURRENT, read_deployments
 from springline.log.kafka.names import barriers_topic, cuts_topic
-from springline.log.kafka.reading import Received, last_json, read_range
+from springline.log.kafka.reading import Reader, Received, last_json
 from springline.log.kafka.rows import RowCodec
 from springline.log.kafka.topics import WEEK_MS, Offsets, committed_ends
 from springline.sources.base import Finding, SourceStatus
@@ -84,9 +84,13 @@ class ClusterFollower:
         return [one.schema for one in self._deployment().relations]
 
     def run(self, writer: CaptureWriter, stop: threading.Event) -> None:
-        with kafka_errors(self._kafka, "following the cuts"):
-            for cut in self._cuts(stop):
-                self._apply(writer, cut, stop)
+        reader = Reader(self._kafka)
+        try:
+            with kafka_errors(self._kafka, "following the cuts"):
+                for cut in self._cuts(stop):
+                    self._apply(writer, cut, reader, stop)
+        finally:
+            reader.close()
 
     def current_position(self, timeout_s: float) -> Position:
         """Asks for a cut, and waits until there is one."""
@@ -140,10 +144,10 @@ class ClusterFollower:
         topic = cuts_topic(self._application)
         consumer = self._kafka.consumer()
         try:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=REQUEST_TIMEOUT_S)
+            end = committed_ends(self._kafka, [(topic, 0)])[topic, 0]
             if (newest := last_json(self._kafka, topic)) is not None:
                 yield self._noticed(newest)
-            consumer.assign([TopicPartition(topic, 0, max(low, high))])
+            consumer.assign([TopicPartition(topic, 0, end)])
             while not stop.is_set():
                 first = consumer.poll(0.2)
                 messages = [] if first is None else [first, *consumer.consume(1_000, 0.0)]
@@ -161,7 +165,7 @@ class ClusterFollower:
             self._changed.notify_all()
         return cut
 
-    def _apply(self, writer: CaptureWriter, cut: Cut, stop: threading.Event) -> None:
+    def _apply(self, writer: CaptureWriter, cut: Cut, reader: Reader, stop: threading.Event) -> None:
         """One transaction: from what is here to the cut."""
         standing = cast("dict[str, Any]", writer.progress().get("standing") or {})
         if standing.get("number", 0) >= cut.number and standing.get("generation") == cut.generation:
@@ -179,7 +183,7 @@ class ClusterFollower:
         if is_new or is_late:
             entries += _opening(deployed, cast("list[str]", standing.get("relations", [])))
         relations = {one.topic: one for one in deployed.relations}
-        for batch in read_range(self._kafka, begin, cut.offsets):
+        for batch in reader.read(begin, cut.offsets):
             if stop.is_set():
                 return  # What was appended and has no end is forgotten.
             if size_of(entries) >= FRAGMENT_CHANGES:

@@ -9,9 +9,15 @@ from typing import Final, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from springline.log.kafka.clients import END_OF_PARTITION, REQUEST_TIMEOUT_S, TIMED_OUT, Kafka, kafka_errors
-from springline.log.kafka.topics import Offsets
+from springline.log.kafka.topics import Offsets, committed_ends
 
 BATCH_RECORDS: Final = 5_000
+
+_OF_RANGES: Final = {
+    "auto.offset.reset": "earliest",
+    # The end of a range is often known only from a fetch that brings nothing, and nobody waits here for what is to come.
+    "fetch.wait.max.ms": 10,
+}
 
 
 class Received(NamedTuple):
@@ -24,22 +30,52 @@ class Received(NamedTuple):
     value: bytes | None
 
 
+class Reader:
+    """A connection that reads ranges one after another, and is kept between them. Not thread-safe. ``close`` is idempotent."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+        self._consumer: Consumer | None = None
+
+    def read(
+        self,
+        begin: Mapping[tuple[str, int], int],
+        end: Mapping[tuple[str, int], int],
+        *,
+        patience_s: float = REQUEST_TIMEOUT_S,
+    ) -> Iterator[list[Received]]:
+        """The committed records with ``begin <= offset < end`` of every partition that ``end`` names, in batches; of one partition in order.
+        A partition without a beginning is read from its first record. Raises SourceUnavailable where nothing comes for ``patience_s``."""
+        waiting = {place: last for place, last in end.items() if begin.get(place, 0) < last}
+        if not waiting:
+            return
+        with kafka_errors(self._kafka, "reading topics"):
+            try:
+                consumer = self._consumer or self._kafka.consumer(**_OF_RANGES)
+                self._consumer = consumer
+                consumer.assign([TopicPartition(*place, begin.get(place, 0)) for place in waiting])
+                while waiting:
+                    yield _batch(consumer, waiting, patience_s)
+                consumer.unassign()
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+
 def read_range(
-    kafka: Kafka, begin: Mapping[tuple[str, int], int], end: Offsets, *, patience_s: float = REQUEST_TIMEOUT_S
+    kafka: Kafka, begin: Mapping[tuple[str, int], int], end: Mapping[tuple[str, int], int]
 ) -> Iterator[list[Received]]:
-    """The committed records with ``begin <= offset < end`` of every partition that ``end`` names, in batches; of one partition in order.
-    A partition without a beginning is read from its first record. Raises SourceUnavailable where nothing comes for ``patience_s``."""
-    waiting = {place: last for place, last in end.items() if begin.get(place, 0) < last}
-    if not waiting:
-        return
-    with kafka_errors(kafka, "reading topics"):
-        consumer = kafka.consumer(**{"auto.offset.reset": "earliest"})
-        try:
-            consumer.assign([TopicPartition(*place, begin.get(place, 0)) for place in waiting])
-            while waiting:
-                yield _batch(consumer, waiting, patience_s)
-        finally:
-            consumer.close()
+    """``Reader.read``, with a connection of its own."""
+    reader = Reader(kafka)
+    try:
+        yield from reader.read(begin, end)
+    finally:
+        reader.close()
 
 
 def _batch(consumer: Consumer, waiting: dict[tuple[str, int], int], patience_s: float) -> list[Received]:
@@ -74,15 +110,10 @@ def _bytes(value: str | bytes | None) -> bytes | None:
 
 def last_json(kafka: Kafka, topic: str) -> dict[str, object] | None:
     """The newest committed record of a topic of one partition; None where there is none."""
-    with kafka_errors(kafka, f"reading {topic}"):
-        consumer = kafka.consumer()
-        try:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=REQUEST_TIMEOUT_S)
-        finally:
-            consumer.close()
+    high = committed_ends(kafka, [(topic, 0)])[topic, 0]
     back = 16
-    while low < high:
-        start = max(low, high - back)
+    while high:
+        start = max(0, high - back)
         values = [
             record.value
             for batch in read_range(kafka, {(topic, 0): start}, {(topic, 0): high})
@@ -91,7 +122,7 @@ def last_json(kafka: Kafka, topic: str) -> dict[str, object] | None:
         ]
         if values:
             return json.loads(values[-1])
-        if start == low:
+        if start == 0:
             break
         back *= 8
     return None
@@ -102,7 +133,7 @@ class DataEnds:
     What was found is kept. Not thread-safe."""
 
     def __init__(self, kafka: Kafka) -> None:
-        self._kafka = kafka
+        self._reader = Reader(kafka)
         self._known: dict[tuple[str, int], tuple[int, int]] = {}
 
     def of(self, ends: Offsets) -> Offsets:
@@ -114,7 +145,7 @@ class DataEnds:
                 place: max(self._known.get(place, (0, 0))[1], end - back) for place, end in changed.items()
             }
             last: Offsets = {}
-            for batch in read_range(self._kafka, begin, changed):
+            for batch in self._reader.read(begin, changed):
                 last.update({(one.topic, one.partition): one.offset + 1 for one in batch})
             for place, end in list(changed.items()):
                 known = self._known.get(place, (0, 0))[1]
@@ -123,3 +154,7 @@ class DataEnds:
                     del changed[place]
             back *= 16
         return {place: self._known[place][1] if place in self._known else 0 for place in ends}
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._reader.close()

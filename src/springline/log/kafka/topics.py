@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 
 from springline.core.schema import TableSchema
-from springline.errors import ConfigurationError
+from springline.errors import ConfigurationError, SourceUnavailable
 from springline.log.kafka.clients import (
     LARGEST_RECORD_BYTES,
     REQUEST_TIMEOUT_S,
@@ -27,6 +28,7 @@ from springline.log.kafka.names import (
 
 WEEK_MS: Final = 7 * 24 * 3_600_000
 HOUR_MS: Final = 3_600_000
+SETTLING_S: Final = 5.0
 
 COMPACTED: Final[Mapping[str, str]] = {
     "cleanup.policy": "compact",
@@ -70,7 +72,7 @@ def control_topics(application: str) -> list[Topic]:
 def ensure_topics(kafka: Kafka, topics: Sequence[Topic]) -> list[str]:
     """Makes the topics that are not there; their names. Raises ConfigurationError for one that is there and is kept otherwise."""
     with kafka_errors(kafka, "looking at its topics"):
-        admin = kafka.admin()
+        admin = kafka.admin
         there = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
         _check(admin, [one for one in topics if one.name in there])
         missing = [one for one in topics if one.name not in there]
@@ -119,7 +121,7 @@ Offsets = dict[tuple[str, int], int]
 def partitions_of(kafka: Kafka, topics: Iterable[str]) -> list[tuple[str, int]]:
     """The partitions of topics, sorted. Raises ConfigurationError for one that does not exist."""
     with kafka_errors(kafka, "looking at its topics"):
-        known = kafka.admin().list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        known = kafka.admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
     found: list[tuple[str, int]] = []
     for name in topics:
         if name not in known or known[name].error is not None:
@@ -135,10 +137,18 @@ def committed_ends(kafka: Kafka, partitions: Sequence[tuple[str, int]]) -> Offse
     """Where what is committed ends in each partition: below it nothing is open, aborted or missing (the last stable offset)."""
     if not partitions:
         return {}
-    with kafka_errors(kafka, "asking for offsets"):
-        asked = {TopicPartition(*one): admin_api.OffsetSpec.latest() for one in partitions}
-        admin = kafka.admin()  # Its answers end with it.
-        futures = admin.list_offsets(
-            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_TIMEOUT_S
-        )
-        return {(one.topic, one.partition): future.result().offset for one, future in futures.items()}
+    asked = {TopicPartition(*one): admin_api.OffsetSpec.latest() for one in partitions}
+    deadline = time.monotonic() + SETTLING_S
+    while True:
+        try:
+            with kafka_errors(kafka, "asking for offsets"):
+                admin = kafka.admin
+                futures = admin.list_offsets(
+                    asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_TIMEOUT_S
+                )
+                return {(one.topic, one.partition): future.result().offset for one, future in futures.items()}
+        except SourceUnavailable:
+            # A topic that was just made has no leader for a moment.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)

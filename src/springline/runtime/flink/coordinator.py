@@ -1,7 +1,7 @@
 """Makes cuts: asks the job for checkpoints, and says what each of them covers.
 
 One cut is: ask every source where it stands now; wait until capture has published that; note where the job's input topics end; have a checkpoint made;
-make sure that it covers those ends (the offsets that the job's sources commit with it) and that its rows are committed (the sinks' transactions);
+make sure that it covers those ends (what the job's sources had read before, or the offsets that they commit with it) and that its rows are committed (the sinks' transactions);
 note where the derived topics end. Nothing else asks this job for checkpoints, so what is committed there then is exactly the checkpoint.
 
 A cut is made at least every ``interval_s``, and at once when a serving node asks. Where nothing has come in since the last one, it costs no
@@ -14,8 +14,9 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final, Protocol
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
@@ -31,6 +32,9 @@ from springline.log.kafka.transactions import Transactions, is_settled, newest_c
 
 POLL_S: Final = 0.01
 SETTLE_TIMEOUT_S: Final = 30.0
+READ_PATIENCE_S: Final = 2.0
+"""How long the job's sources may take to read up to a mark before a checkpoint is asked for all the same."""
+
 COVER_PATIENCE_S: Final = 0.5
 """How long the offsets of a checkpoint may take to be committed before another checkpoint is asked for."""
 
@@ -45,6 +49,10 @@ class Jobs(Protocol):
 
     def checkpoint(self, deployed: Deployed, timeout_s: float) -> int:
         """Has a checkpoint made, and waits until it is complete; its number. Raises SourceUnavailable."""
+        ...
+
+    def read(self, deployed: Deployed) -> Offsets:
+        """How far the job's sources have read, never too far; of partitions that it can tell."""
         ...
 
     def cancel(self, deployed: Deployed) -> None:
@@ -103,6 +111,7 @@ class Coordinator:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         self._transactions.close()
+        self._ends.close()
 
     @property
     def last(self) -> Cut | None:
@@ -139,13 +148,13 @@ class Coordinator:
             producer.init_transactions(REQUEST_TIMEOUT_S)
             self._resume()
             consumer = self._kafka.consumer()
-            place = TopicPartition(barriers_topic(self._application), 0)
-            _, end = consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S)
+            topic = barriers_topic(self._application)
+            end = committed_ends(self._kafka, [(topic, 0)])[topic, 0]
             # Requests of before are answered by the first cut: it is marked after all of them.
-            consumer.assign([TopicPartition(place.topic, 0, end)])
+            consumer.assign([TopicPartition(topic, 0, end)])
             try:
                 while not self._stop.is_set():
-                    barriers = committed_ends(self._kafka, [(place.topic, 0)])[place.topic, 0]
+                    barriers = committed_ends(self._kafka, [(topic, 0)])[topic, 0]
                     cut = self._cut(barriers)
                     producer.begin_transaction()
                     producer.produce(cuts_topic(self._application), cut.to_json(), b"cut")
@@ -177,13 +186,20 @@ class Coordinator:
 
     def _cut(self, barriers: int) -> Cut:
         """The next cut; of the next generation, if that has caught up with the present one."""
+        times = [time.monotonic()]
         known = read_deployments(self._kafka, self._application)
+        times.append(time.monotonic())
         if CURRENT not in known:
             raise SourceUnavailable(
                 f"Application {self._application!r} is not deployed.", hint="Run `springline deploy`."
             )
         current, following = known[CURRENT], known.get(NEXT)
         mark = self._mark(current)
+        times.append(time.monotonic())
+        _logger.debug(
+            "a mark: the deployment after %.0f ms, the sources and what is published after %.0f ms",
+            *_between(times),
+        )
         if following is not None and self._has_caught_up(following, mark):
             cut = self._covering(following, self._mark(following), barriers)
             promote(self._kafka, self._application, following)
@@ -217,14 +233,28 @@ class Coordinator:
                 barriers=barriers,
             )
         while True:
+            times = [time.monotonic()]
+            has_read = self._has_read(deployed, mark.inputs)
+            times.append(time.monotonic())
             checkpoint = self._jobs.checkpoint(deployed, SETTLE_TIMEOUT_S)
-            covered = self._covered_by(deployed, mark.inputs)
+            times.append(time.monotonic())
+            covered = mark.inputs if has_read else self._covered_by(deployed, mark.inputs)
             if covered is None:
+                _logger.debug("checkpoint %d was too early", checkpoint)
                 continue
+            times.append(time.monotonic())
             offsets = self._settled(deployed, checkpoint)
             if offsets is None:
+                _logger.debug("checkpoint %d was followed by another one", checkpoint)
                 continue
+            times.append(time.monotonic())
             self._covered = covered
+            _logger.debug(
+                "cut %d, checkpoint %d: read after %.0f ms, complete after %.0f ms, offsets after %.0f ms, rows after %.0f ms",
+                number,
+                checkpoint,
+                *_between(times),
+            )
             return Cut(
                 number,
                 deployed.generation,
@@ -242,6 +272,16 @@ class Coordinator:
         ends = committed_ends(self._kafka, partitions_of(self._kafka, deployed.inputs))
         return Mark(marked_at_us, positions, loading, self._ends.of(ends))
 
+    def _has_read(self, deployed: Deployed, inputs: Offsets) -> bool:
+        """Whether the job's sources have read up to the mark: a checkpoint that is asked for then covers it. Waits a while for that."""
+        deadline = time.monotonic() + READ_PATIENCE_S
+        committed = self._committed(job_group(self._application, deployed.generation))
+        while not covers({**committed, **self._jobs.read(deployed)}, inputs):
+            if time.monotonic() > deadline:
+                return False
+            self._pause()
+        return True
+
     def _covered_by(self, deployed: Deployed, inputs: Offsets) -> Offsets | None:
         """The offsets that the job's sources have committed with the checkpoint, once they are at the mark; None where it was too early."""
         deadline = time.monotonic() + COVER_PATIENCE_S
@@ -254,7 +294,7 @@ class Coordinator:
             self._pause()
 
     def _committed(self, group: str) -> Offsets:
-        admin = self._kafka.admin()
+        admin = self._kafka.admin
         asked = admin.list_consumer_group_offsets(
             [ConsumerGroupTopicPartitions(group)], request_timeout=REQUEST_TIMEOUT_S
         )
@@ -287,3 +327,8 @@ class Coordinator:
 def covers(reached: Offsets, wanted: Offsets) -> bool:
     """Whether every partition was read up to where it is wanted. Pure."""
     return all(reached.get(place, 0) >= offset for place, offset in wanted.items())
+
+
+def _between(times: Sequence[float]) -> list[float]:
+    """Milliseconds from each time to the next. Pure."""
+    return [(later - sooner) * 1_000 for sooner, later in pairwise(times)]

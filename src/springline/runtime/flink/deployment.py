@@ -10,16 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from springline.runtime.flink.definition import Job
-from springline.runtime.flink.rest import FlinkRest
-from springline.runtime.flink.submit import Deployment as Submitted
-from springline.runtime.flink.submit import FlinkEnvironment, decide, restarted, submit
-
 from springline.errors import SourceError
 from springline.log.kafka.clients import Kafka
 from springline.log.kafka.cut import Deployed, DerivedRelation
 from springline.log.kafka.deployments import CURRENT, NEXT, read_deployments, write_deployment
 from springline.log.kafka.topics import COMPACTED, Topic, ensure_topics
+from springline.runtime.flink.definition import Job
+from springline.runtime.flink.rest import FlinkRest
+from springline.runtime.flink.submit import Deployment as Submitted
+from springline.runtime.flink.submit import FlinkEnvironment, decide, restarted, submit
 
 
 @dataclass(frozen=True)
