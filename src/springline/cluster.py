@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from springline.app import App
     from springline.log.kafka.clients import Kafka
     from springline.log.kafka.cut import Deployed
-    from springline.runtime.flink.coordinator import Coordinator
+    from springline.runtime.flink.coordinator import Coordinator, Mark
     from springline.runtime.flink.definition import Job
 
 STANDING_TIMEOUT_S = 30.0
@@ -65,8 +64,8 @@ class Capture:
 
         settings = app.settings
         self.kafka = kafka_of(settings)
-        publisher = KafkaPublisher(app.name, self.kafka, partitions=settings.kafka_partitions)
-        definition = Definition(app.name, tuple(app.sources.values()), publisher=publisher)
+        self._publisher = KafkaPublisher(app.name, self.kafka, partitions=settings.kafka_partitions)
+        definition = Definition(app.name, tuple(app.sources.values()), publisher=self._publisher)
         self.runtime = EmbeddedRuntime(
             definition, DataFolder(data or settings.data), language(), settings.runtime_options()
         )
@@ -117,9 +116,11 @@ class Capture:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def standing(self) -> tuple[Mapping[str, tuple[str, int]], tuple[str, ...]]:
-        """Where the sources are now, once all of it is in Kafka; of a source that does not answer, how far it was read, and as of when. Also the
-        tables that are being loaded. Raises SourceUnavailable."""
+    def standing(self) -> Mark:
+        """Where the sources are now, once all of it is in Kafka; of a source that does not answer, how far it was read, and as of when.
+        Raises SourceUnavailable."""
+        from springline.runtime.flink.coordinator import Mark
+
         runtime, deadline_s = self.runtime, time.monotonic() + STANDING_TIMEOUT_S
         asked_at_us = time.time_ns() // 1_000
         required, _ = self._sources.current_positions(deadline_s)
@@ -143,7 +144,7 @@ class Capture:
             for source, age in ages.items()
             if source in runtime.source_names
         }
-        return positions, tuple(sorted(progress.reached.loading))
+        return Mark(asked_at_us, positions, tuple(sorted(progress.reached.loading)), self._publisher.ends())
 
 
 def compiled(app: App, generation: int = 1) -> Job:

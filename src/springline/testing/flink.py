@@ -44,6 +44,8 @@ DEFAULT_SETTINGS: Final[Mapping[str, str]] = {
     "restart-strategy.exponential-delay.max-backoff": "5 s",
     "web.refresh-interval": "250",
     "web.checkpoints.history": "50",
+    # How old what the coordinator of cuts sees of the sources may be.
+    "metrics.fetcher.update-interval": "50",
 }
 _HIGH_AVAILABILITY: Final[Mapping[str, str]] = {
     "high-availability.type": "zookeeper",

@@ -12,16 +12,23 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from springline.core.schema import TableSchema
 from springline.errors import ConfigurationError, SourceUnavailable
 from springline.log.base import Commit, Outgoing, RowChange, Unfit
 from springline.log.kafka.clients import LARGEST_RECORD_BYTES, REQUEST_TIMEOUT_S, Kafka, kafka_errors, mapped
 from springline.log.kafka.names import capture_topic, check_application, table_topic
-from springline.log.kafka.reading import last_json
+from springline.log.kafka.reading import DataEnds, last_json
 from springline.log.kafka.rows import RowCodec
-from springline.log.kafka.topics import control_topics, ensure_topics, table_topics
+from springline.log.kafka.topics import (
+    Offsets,
+    committed_ends,
+    control_topics,
+    ensure_topics,
+    partitions_of,
+    table_topics,
+)
 
 COMMIT_TIMEOUT_S: Final = 60.0
 
@@ -37,6 +44,14 @@ class KafkaPublisher:
         self._producer: Producer | None = None
         self._identity = ""
         self._refused: KafkaError | None = None
+        self._data_ends = DataEnds(kafka)
+        self._ends: Offsets = {}
+
+    def ends(self) -> Offsets:
+        """Behind which record each partition of the tables' topics ends, with everything that was published. Thread-safe.
+
+        Kafka tells a producer that its transaction is committed before readers see that it is, so the end that a reader sees may be too low."""
+        return dict(self._ends)
 
     def records(
         self, schema: TableSchema, change: RowChange, commit: Commit
@@ -78,6 +93,9 @@ class KafkaPublisher:
             producer = self._kafka.producer(f"{self._application}-capture")
             producer.init_transactions(REQUEST_TIMEOUT_S)
         self._producer, self._identity, self._refused = producer, identity, None
+        # The producer is ready once all that was written under its name before is committed or aborted, marks included.
+        topics = [table_topic(self._application, one.name) for one in schemas]
+        self._ends = self._data_ends.of(committed_ends(self._kafka, partitions_of(self._kafka, topics)))
         last = last_json(self._kafka, capture_topic(self._application))
         if last is None:
             return 0
@@ -118,6 +136,7 @@ class KafkaPublisher:
             raise mapped(self._refused, self._kafka.bootstrap, "writing")
 
     def close(self) -> None:
+        self._data_ends.close()
         if self._producer is not None:
             self._producer.purge()
             self._producer = None
@@ -155,8 +174,10 @@ class KafkaPublisher:
                 if not found.retriable():
                     raise KafkaException(self._refused or found) from error
 
-    def _delivered(self, error: KafkaError | None, _: object) -> None:
-        if error is not None and self._refused is None:
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._ends[str(message.topic()), int(message.partition() or 0)] = int(message.offset() or 0) + 1
+        elif self._refused is None:
             self._refused = error
 
 

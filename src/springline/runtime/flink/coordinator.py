@@ -26,7 +26,7 @@ from springline.log.kafka.clients import REQUEST_TIMEOUT_S, Kafka, kafka_errors
 from springline.log.kafka.cut import Cut, Deployed
 from springline.log.kafka.deployments import CURRENT, NEXT, promote, read_deployments
 from springline.log.kafka.names import barriers_topic, cuts_topic, job_group, transaction_prefix
-from springline.log.kafka.reading import DataEnds, last_json
+from springline.log.kafka.reading import last_json
 from springline.log.kafka.topics import Offsets, committed_ends, partitions_of
 from springline.log.kafka.transactions import Transactions, is_settled, newest_committed
 
@@ -70,9 +70,8 @@ class Mark:
     inputs: Offsets
 
 
-Standing = Callable[[], tuple[Mapping[str, tuple[str, int]], tuple[str, ...]]]
-"""Asks the sources where they are, and returns when capture has published everything up to there: positions, and the tables that are still being
-loaded. Raises SourceUnavailable."""
+Standing = Callable[[], Mark]
+"""Asks the sources where they are, and returns when capture has published everything up to there. Raises SourceUnavailable."""
 
 
 class Coordinator:
@@ -93,7 +92,6 @@ class Coordinator:
         self._standing = standing
         self._interval_s = interval_s
         self._transactions = Transactions(kafka)
-        self._ends = DataEnds(kafka)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cuts", daemon=True)
         self._last: Cut | None = None
@@ -111,7 +109,6 @@ class Coordinator:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         self._transactions.close()
-        self._ends.close()
 
     @property
     def last(self) -> Cut | None:
@@ -194,14 +191,14 @@ class Coordinator:
                 f"Application {self._application!r} is not deployed.", hint="Run `springline deploy`."
             )
         current, following = known[CURRENT], known.get(NEXT)
-        mark = self._mark(current)
+        mark = self._standing()
         times.append(time.monotonic())
         _logger.debug(
             "a mark: the deployment after %.0f ms, the sources and what is published after %.0f ms",
             *_between(times),
         )
         if following is not None and self._has_caught_up(following, mark):
-            cut = self._covering(following, self._mark(following), barriers)
+            cut = self._covering(following, mark, barriers)
             promote(self._kafka, self._application, following)
             self._jobs.cancel(current)
             return cut
@@ -265,12 +262,6 @@ class Coordinator:
                 barriers,
                 mark.loading,
             )
-
-    def _mark(self, deployed: Deployed) -> Mark:
-        marked_at_us = time.time_ns() // 1_000
-        positions, loading = self._standing()
-        ends = committed_ends(self._kafka, partitions_of(self._kafka, deployed.inputs))
-        return Mark(marked_at_us, positions, loading, self._ends.of(ends))
 
     def _has_read(self, deployed: Deployed, inputs: Offsets) -> bool:
         """Whether the job's sources have read up to the mark: a checkpoint that is asked for then covers it. Waits a while for that."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from springline.errors import SourceError, SourceUnavailable
 from springline.log.kafka.cut import Deployed
 from springline.log.kafka.topics import Offsets
 from springline.runtime.flink.rest import FlinkRest
@@ -21,7 +22,17 @@ class FlinkJobs:
         self._metrics: dict[str, list[str]] = {}
 
     def checkpoint(self, deployed: Deployed, timeout_s: float) -> int:
-        return FlinkRest(deployed.rest).checkpoint(deployed.job_id, timeout_s=timeout_s).number
+        """A job that starts, fails or is gone may come back, by itself or by a deployment: it is asked again."""
+        rest = FlinkRest(deployed.rest)
+        try:
+            return rest.checkpoint(deployed.job_id, timeout_s=timeout_s).number
+        except SourceError as error:
+            if error.transient:
+                raise
+            raise SourceUnavailable(
+                f"The job of generation {deployed.generation} makes no checkpoint: {_reason(rest, deployed.job_id) or error.message}",
+                hint="It is asked again. If it does not run: Flink's page shows why; `springline deploy` starts it.",
+            ) from error
 
     def cancel(self, deployed: Deployed) -> None:
         FlinkRest(deployed.rest).cancel(deployed.job_id)
@@ -68,3 +79,14 @@ def _by_metric_name(topics: Iterable[str]) -> Mapping[str, list[str]]:
     for topic in topics:
         named.setdefault(topic.replace(".", "_"), []).append(topic)
     return named
+
+
+def _reason(rest: FlinkRest, job_id: str) -> str:
+    """What the job failed over last, where it does not run."""
+    try:
+        state = rest.state(job_id)
+        if state == "RUNNING":
+            return ""
+        return f"it is {state}. " + " ".join(rest.exceptions(job_id, most=1))
+    except SourceError:
+        return ""
