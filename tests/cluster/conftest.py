@@ -47,9 +47,12 @@ def _have(name: str, get: Callable[[], object]) -> None:
     try:
         get()
     except ConfigurationError as error:
-        if name in os.environ.get("SPRINGLINE_REQUIRE", "").split(","):
-            pytest.fail(f"SPRINGLINE_REQUIRE names {name}. {error}", pytrace=False)
-        pytest.skip(f"no {name}: {error}")
+        reason = str(error)
+    else:
+        return
+    if name in os.environ.get("SPRINGLINE_REQUIRE", "").split(","):
+        pytest.fail(f"SPRINGLINE_REQUIRE names {name}. {reason}", pytrace=False)
+    pytest.skip(f"no {name}: {reason}")
 
 
 @pytest.fixture(scope="session")

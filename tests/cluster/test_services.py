@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import signal
 import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -18,6 +23,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from springline.errors import ConfigurationError
 from springline.testing.flink import FlinkCluster
 from springline.testing.kafka import KafkaBroker
+from springline.testing.processes import is_free
+from tests.house.project import ROOT
 
 JOB = Path(__file__).with_name("sql_job.py")
 DEADLINE_S = 120.0
@@ -195,9 +202,7 @@ def test_a_topic_is_not_made_by_its_first_record(kafka: KafkaBroker) -> None:
 def test_a_broker_that_cannot_start_says_why(have_kafka: None, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"(?s)could not format.*log\.retention\.ms"):
         KafkaBroker(tmp_path, settings={"log.retention.ms": "soon"}).start()
-    broker = KafkaBroker(
-        tmp_path, settings={"sasl.enabled.mechanisms": "PLAIN", "principal.builder.class": "Nobody"}
-    )
+    broker = KafkaBroker(tmp_path, settings={"metric.reporters": "Nobody"})
     with pytest.raises(ConfigurationError, match=r"(?s)The Kafka broker ended with status 1.*Nobody"):
         broker.start()
     assert broker.pid is None
@@ -297,3 +302,59 @@ def test_a_cluster_that_cannot_start_says_why_and_leaves_nothing(have_flink: Non
         cluster.start()
     assert cluster.jobmanager is None
     assert cluster.taskmanagers == {}
+
+
+def test_the_page_holds(
+    have_kafka: None, have_flink: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "cluster-services.md").read_text()
+    [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    broker, cluster = names["broker"], names["cluster"]
+    assert broker.pid is None
+    assert cluster.jobmanager is None
+    assert cluster.taskmanagers == {}
+
+
+def test_the_services_run_until_they_are_interrupted(
+    have_kafka: None, have_flink: None, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "springline.testing.services",
+        "run",
+        "--folder",
+        str(tmp_path),
+        "--slots",
+        "2",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        assert running.stdout is not None
+        try:
+            said = ""
+            for line in running.stdout:
+                said += line
+                if line.startswith("Ctrl-C stops them."):
+                    break
+            [kafka] = re.findall(r"^Kafka +(\S+)$", said, re.MULTILINE)
+            [flink] = re.findall(r"^Flink +(\S+)$", said, re.MULTILINE)
+            assert AdminClient({"bootstrap.servers": kafka}).list_topics(timeout=30).brokers
+            direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with direct.open(f"{flink}/overview", timeout=30) as overview:
+                assert json.load(overview)["slots-total"] == 2
+            [submit] = re.findall(r"^  (.* -py) job\.py$", said, re.MULTILINE)
+            job = {"statements": ["SELECT shout('oslo')"], "settings": {}, "collect": True}
+            command = shlex.join([str(JOB), json.dumps(job)])
+            done = subprocess.run(
+                f"{submit} {command}", shell=True, capture_output=True, text=True, check=True
+            )
+            assert done.stdout.splitlines()[0].startswith("Job has been submitted with JobID")
+            assert json.loads(done.stdout.splitlines()[-1]) == [["OSLO!"]]
+        finally:
+            running.send_signal(signal.SIGINT)
+            rest, _ = running.communicate()
+    assert (running.returncode, rest.strip()) == (0, "Stopping ...")
+    assert all(is_free(int(address.rpartition(":")[2])) for address in (kafka, flink))

@@ -11,6 +11,7 @@ that a test can kill it. Flink's connector to Kafka and its Python side are on t
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -47,6 +48,7 @@ DEFAULT_SETTINGS: Final[Mapping[str, str]] = {
     # How old what the coordinator of cuts sees of the sources may be.
     "metrics.fetcher.update-interval": "50",
 }
+_NO_ANSWER: Final = (OSError, ValueError, http.client.HTTPException)
 _HIGH_AVAILABILITY: Final[Mapping[str, str]] = {
     "high-availability.type": "zookeeper",
     "high-availability.cluster-id": "/springline",
@@ -336,14 +338,14 @@ class FlinkCluster:
     def _leads(self) -> bool:
         try:
             self.request("/overview", timeout_s=2.0)
-        except (OSError, ValueError):
+        except _NO_ANSWER:
             return False
         return True
 
     def _registered(self, numbers: set[int]) -> bool:
         try:
             known = self.request("/taskmanagers", timeout_s=2.0)["taskmanagers"]
-        except (OSError, ValueError):
+        except _NO_ANSWER:
             return False
         return {f"taskmanager-{number}" for number in numbers} <= {entry["id"] for entry in known}
 

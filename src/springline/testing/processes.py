@@ -27,7 +27,7 @@ PORTS: Final = range(20_000, 32_000)
 
 _ERROR: Final = re.compile(r"\b(ERROR|FATAL)\b|Exception")
 _ERROR_LINES: Final = 6
-_GUARD: Final = 'read -r over || kill -9 -- "-$1"'
+_GUARD: Final = 'read -r over || kill -s KILL -- "-$1"'
 _running: set[ServerProcess] = set()
 
 
@@ -117,10 +117,11 @@ class ServerProcess:
         with self.log.open("rb") as printed:
             printed.seek(self._log_from)
             text = printed.read().decode(errors="replace").splitlines()
-        first = next((number for number, line in enumerate(text) if _ERROR.search(line)), len(text))
-        rest = max(first + _ERROR_LINES, len(text) - lines)
-        gap = ["..."] if first + _ERROR_LINES < rest else []
-        return "\n".join([*text[first : first + _ERROR_LINES], *gap, *text[rest:]])
+        errors = [number for number, line in enumerate(text[:-lines]) if _ERROR.search(line)]
+        if not errors:
+            return "\n".join(text[-lines:])
+        first = text[errors[0] : min(errors[0] + _ERROR_LINES, len(text) - lines)]
+        return "\n".join([*first, "...", *text[-lines:]])
 
     def _failed(self, what: str) -> ConfigurationError:
         return ConfigurationError(
