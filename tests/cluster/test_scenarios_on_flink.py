@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from springline.core.schema import TableSchema
@@ -60,7 +67,9 @@ class Run:
     """What became of all scenarios. ``ticks``: the rows after each; ``refused``: views that were not compiled, with the error."""
 
     ticks: list[Rows] = field(default_factory=list[Rows])
-    refused: dict[tuple[str, str], ConfigurationError] = field(default_factory=dict[tuple[str, str], ConfigurationError])
+    refused: dict[tuple[str, str], ConfigurationError] = field(
+        default_factory=dict[tuple[str, str], ConfigurationError]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +83,9 @@ def run(kafka: Any, flink: Any) -> Run:
     }
     feeder = Feeder(kafka.bootstrap, jobs)
     feeder.create_topics()
-    environment = FlinkEnvironment(flink.python, flink.rest, getattr(flink, "jars", ()), variables=flink.environment)
+    environment = FlinkEnvironment(
+        flink.python, flink.rest, getattr(flink, "jars", ()), variables=flink.environment
+    )
     rest = FlinkRest(flink.rest)
     deployed = submit(_together(jobs), environment)
     rest.wait_for(deployed.job_id, lambda state: state == "RUNNING", DEADLINE_S)
@@ -203,7 +214,9 @@ class Feeder:
 
     def create_topics(self) -> None:
         topics = [
-            table_topic(job.application, table.name) for stem, job in self._jobs.items() for table in SCENARIOS[stem].tables
+            table_topic(job.application, table.name)
+            for stem, job in self._jobs.items()
+            for table in SCENARIOS[stem].tables
         ]
         for future in self._admin.create_topics(
             [NewTopic(one, 1, 1, config={"cleanup.policy": "compact"}) for one in [*topics, *self._derived]]
@@ -254,7 +267,9 @@ class Feeder:
         return [
             one.transactional_id
             for one in listed
-            if one.transactional_id.startswith(RUN) and "Complete" not in str(one.state) and "Empty" not in str(one.state)
+            if one.transactional_id.startswith(RUN)
+            and "Complete" not in str(one.state)
+            and "Empty" not in str(one.state)
         ]
 
     def read(self) -> Rows:
@@ -274,7 +289,9 @@ class Feeder:
         try:
             while len(ended) < len(self._derived):
                 message = consumer.poll(30.0)
-                assert message is not None, f"Not read to their ends: {sorted(set(self._derived) - ended)[:5]}"
+                assert message is not None, (
+                    f"Not read to their ends: {sorted(set(self._derived) - ended)[:5]}"
+                )
                 topic = str(message.topic())
                 if (error := message.error()) is not None:
                     assert error.code() == KafkaError._PARTITION_EOF, error
@@ -286,12 +303,16 @@ class Feeder:
         finally:
             consumer.close()
         return {
-            (stem, relation.name): [RowCodec.of(relation.schema).decode_row(one) for one in kept[topic].values()]
+            (stem, relation.name): [
+                RowCodec.of(relation.schema).decode_row(one) for one in kept[topic].values()
+            ]
             for topic, (stem, relation) in self._derived.items()
         }
 
 
-def _records(schema: TableSchema, rows: Iterable[tuple[Row, int]]) -> Iterable[tuple[bytes | None, bytes | None]]:
+def _records(
+    schema: TableSchema, rows: Iterable[tuple[Row, int]]
+) -> Iterable[tuple[bytes | None, bytes | None]]:
     """Debezium's records for rows that go and come: a row of a key that goes and comes in one tick is updated."""
     codec = RowCodec.of(schema)
     changes = list(rows)

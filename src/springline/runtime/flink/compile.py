@@ -28,6 +28,7 @@ from springline.log.kafka.names import (
 from springline.runtime.embedded.changing import ViewDefinition, check_names, compile_all
 from springline.runtime.flink import gaps
 from springline.runtime.flink.configuration import defaults
+from springline.runtime.flink.ddl import flink_type, literal, name
 from springline.runtime.flink.definition import (
     DerivedRelation,
     Job,
@@ -39,10 +40,8 @@ from springline.runtime.flink.definition import (
 from springline.runtime.flink.functions import python_functions
 from springline.runtime.flink.reading import Reading, read
 from springline.runtime.flink.rewriting import rewritten
-from springline.runtime.flink.ddl import flink_type, literal, name
 from springline.sql.compile import compile_view
 from springline.sql.program import ViewProgram
-from springline.sql.user_functions import Functions
 
 TRANSACTION_TIMEOUT_MS: Final = 600_000
 """Below the broker's own limit of 15 minutes (``transaction.max.timeout.ms``)."""
@@ -72,7 +71,8 @@ class _Compiler:
         self._functions = definition.functions
         event_times = definition.event_times
         self._tables = {
-            one.name: replace(one, event_time=event_times.get(one.name, one.event_time)) for one in definition.tables
+            one.name: replace(one, event_time=event_times.get(one.name, one.event_time))
+            for one in definition.tables
         }
         self._views = {one.name: one for one in definition.views}
         check_names(definition.views, self._tables.values())
@@ -124,7 +124,11 @@ class _Compiler:
         timed = table.event_time
         if timed is not None:
             column, delay_us = name(_free(table, "_at")), timed.delay_us
-            kind = "TIMESTAMP_LTZ(3)" if table.column(timed.column).type.name == "TIMESTAMP_LTZ" else "TIMESTAMP(3)"
+            kind = (
+                "TIMESTAMP_LTZ(3)"
+                if table.column(timed.column).type.name == "TIMESTAMP_LTZ"
+                else "TIMESTAMP(3)"
+            )
             columns.append(f"{column} AS CAST({name(timed.column)} AS {kind})")
             delay = f" - {_interval(delay_us)}" if delay_us else ""
             columns.append(f"WATERMARK FOR {column} AS {column}{delay}")
@@ -146,12 +150,17 @@ class _Compiler:
         stored = table.name if timed is None else f"from:{table.name}"
         self._define(table.name, _create(stored, columns, options))
         if timed is not None:
-            self._define(table.name, f"CREATE TEMPORARY VIEW {name(table.name)} AS SELECT {_names(table.names)} FROM {name(stored)}")
+            self._define(
+                table.name,
+                f"CREATE TEMPORARY VIEW {name(table.name)} AS SELECT {_names(table.names)} FROM {name(stored)}",
+            )
             shown = ", ".join(
-                f"{name(_free(table, '_at'))} AS {name(one)}" if one == timed.column else name(one) for one in table.names
+                f"{name(_free(table, '_at'))} AS {name(one)}" if one == timed.column else name(one)
+                for one in table.names
             )
             self._define(
-                table.name, f"CREATE TEMPORARY VIEW {name('timed:' + table.name)} AS SELECT {shown} FROM {name(stored)}"
+                table.name,
+                f"CREATE TEMPORARY VIEW {name('timed:' + table.name)} AS SELECT {shown} FROM {name(stored)}",
             )
 
     def _options(self, connector: str, topic: str) -> dict[str, str]:
@@ -239,7 +248,9 @@ class _Compiler:
             shown = [name(one.name) for one in schema.columns]
         if relation.key_column is not None:
             shown.append(_key_text(schema))
-        sql = f"INSERT INTO {name('to:' + relation.name)} SELECT {', '.join(shown)} FROM {name(relation.name)}"
+        sql = (
+            f"INSERT INTO {name('to:' + relation.name)} SELECT {', '.join(shown)} FROM {name(relation.name)}"
+        )
         self._statements.append(Statement("insert", sql, relation.name))
 
 
@@ -283,4 +294,6 @@ def _free(schema: TableSchema, wanted: str) -> str:
 
 def _interval(microseconds: int) -> str:
     seconds, rest = divmod(microseconds, 1_000_000)
-    return f"INTERVAL '{seconds}{f'.{rest // 1000:03d}' if rest else ''}' SECOND({max(2, len(str(seconds)))}, 3)"
+    return (
+        f"INTERVAL '{seconds}{f'.{rest // 1000:03d}' if rest else ''}' SECOND({max(2, len(str(seconds)))}, 3)"
+    )

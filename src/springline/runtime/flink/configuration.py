@@ -9,14 +9,22 @@ from typing import Final
 
 CONFIGURATION: Final[tuple[tuple[str, str, str], ...]] = (
     ("execution.runtime-mode", "STREAMING", "views follow their tables for ever"),
-    ("execution.checkpointing.mode", "EXACTLY_ONCE", "a cut is a checkpoint: nothing is in it twice, or not at all"),
+    (
+        "execution.checkpointing.mode",
+        "EXACTLY_ONCE",
+        "a cut is a checkpoint: nothing is in it twice, or not at all",
+    ),
     (
         "execution.checkpointing.interval",
         "365 d",
         "switched on, and never by the clock: the coordinator asks for each checkpoint",
     ),
     ("execution.checkpointing.min-pause", "0 ms", "the next checkpoint may follow at once"),
-    ("execution.checkpointing.max-concurrent-checkpoints", "1", "transactions of a topic are committed one after the other"),
+    (
+        "execution.checkpointing.max-concurrent-checkpoints",
+        "1",
+        "transactions of a topic are committed one after the other",
+    ),
     ("execution.checkpointing.timeout", "5 min", "below the transactions' own timeout"),
     (
         "execution.checkpointing.unaligned.enabled",
@@ -53,7 +61,11 @@ CONFIGURATION: Final[tuple[tuple[str, str, str], ...]] = (
         "false",
         "a batch in memory waits for its time also before a checkpoint; switch it on for throughput, with a latency of 50 ms or so",
     ),
-    ("parallelism.default", "1", "of everything but the sinks, which are 1 for one transaction per topic and checkpoint"),
+    (
+        "parallelism.default",
+        "1",
+        "of everything but the sinks, which are 1 for one transaction per topic and checkpoint",
+    ),
     ("python.execution-mode", "thread", "functions run in the TaskManager's own process"),
     ("pipeline.operator-chaining.enabled", "true", "fewer hand-overs"),
 )

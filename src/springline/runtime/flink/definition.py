@@ -97,10 +97,17 @@ class Job:
         """Of what the job computes, whatever its generation: a job of the same can go on from another's savepoint."""
         generation = f"-{self.generation}"
         told = [
-            [one.kind, one.sql.replace(f"derived{generation}.", "derived.").replace(f"{self.application}{generation}", self.application)]
+            [
+                one.kind,
+                one.sql.replace(f"derived{generation}.", "derived.").replace(
+                    f"{self.application}{generation}", self.application
+                ),
+            ]
             for one in self.statements
         ]
-        functions = [[one.sql_name, one.module, one.name, one.arguments, one.returns] for one in self.functions]
+        functions = [
+            [one.sql_name, one.module, one.name, one.arguments, one.returns] for one in self.functions
+        ]
         return hashlib.sha256(json.dumps([told, functions]).encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:

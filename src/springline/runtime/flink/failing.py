@@ -24,10 +24,10 @@ from typing import Final
 from sqlglot import exp
 from sqlglot.expressions.core import Expr as Tree
 
+from springline.runtime.flink.ddl import name
 from springline.runtime.flink.gaps import refused
 from springline.runtime.flink.positions import Edits, span
 from springline.runtime.flink.reading import Expressions, Reading
-from springline.runtime.flink.ddl import flink_type, name
 from springline.sql.aggregate_calls import is_aggregate
 from springline.sql.typed import INTEGER_RANGES, Guard, Typed, bounds
 
@@ -103,13 +103,17 @@ class Failing:
         if is_aggregate(node) or isinstance(node, exp.Filter | exp.WithinGroup):
             return []
         if isinstance(node, exp.And | exp.Or):
-            return self._in_turn(list(node.flatten()), "TRUE" if isinstance(node, exp.Or) else "FALSE", expressions)
+            return self._in_turn(
+                list(node.flatten()), "TRUE" if isinstance(node, exp.Or) else "FALSE", expressions
+            )
         if isinstance(node, exp.Case | exp.If):
             return self._of_case(node, expressions)
         if isinstance(node, exp.Anonymous) and node.name.upper() in ("COALESCE", "IFNULL"):
             return self._of_coalesce(node.expressions, expressions)
         if isinstance(node, exp.Anonymous) and node.name.upper() == "IF":
-            return self._of_branches([(node.expressions[0], node.expressions[1])], node.expressions[2], expressions)
+            return self._of_branches(
+                [(node.expressions[0], node.expressions[1])], node.expressions[2], expressions
+            )
         if isinstance(node, (*_ARITHMETIC, exp.Neg)):
             return self._of_arithmetic(node, expressions)
         parts = [one for part in _parts(node) for one in self.conditions(part, expressions)]
@@ -127,7 +131,9 @@ class Failing:
     def _of_aggregate(self, call: Tree) -> list[str]:
         rows = self._reading.rows
         arguments = [
-            found for one in call.expressions for found in self.conditions(one.this if isinstance(one, exp.Ordered) else one, rows)
+            found
+            for one in call.expressions
+            for found in self.conditions(one.this if isinstance(one, exp.Ordered) else one, rows)
         ]
         condition = call.parent.expression.this if isinstance(call.parent, exp.Filter) else None
         if condition is None:
@@ -169,8 +175,14 @@ class Failing:
         before = ""
         for value, result in branches:
             test = f"({self._text(subject)}) = ({self._text(value)})"
-            made += [f"(CASE {before}ELSE {one} END)" if before else one for one in self.conditions(value, expressions)]
-            made += [f"(CASE {before}WHEN {test} THEN {one} ELSE TRUE END)" for one in self.conditions(result, expressions)]
+            made += [
+                f"(CASE {before}ELSE {one} END)" if before else one
+                for one in self.conditions(value, expressions)
+            ]
+            made += [
+                f"(CASE {before}WHEN {test} THEN {one} ELSE TRUE END)"
+                for one in self.conditions(result, expressions)
+            ]
             before += f"WHEN {test} THEN TRUE "
         return [*made, *self._of_default(before, node.args.get("default"), expressions)]
 
@@ -182,9 +194,13 @@ class Failing:
         for condition, result in branches:
             test = self._text(condition)
             made += [
-                f"(CASE {before}ELSE {one} END)" if before else one for one in self.conditions(condition, expressions)
+                f"(CASE {before}ELSE {one} END)" if before else one
+                for one in self.conditions(condition, expressions)
             ]
-            made += [f"(CASE {before}WHEN {test} THEN {one} ELSE TRUE END)" for one in self.conditions(result, expressions)]
+            made += [
+                f"(CASE {before}WHEN {test} THEN {one} ELSE TRUE END)"
+                for one in self.conditions(result, expressions)
+            ]
             before += f"WHEN {test} THEN TRUE "
         return [*made, *self._of_default(before, default, expressions)]
 
@@ -235,7 +251,11 @@ class Failing:
                 is_zero += f" AND ({self._text(left)}) IS NOT NULL"
             return [f"({is_zero}) IS NOT TRUE"]
         functions = self._reading.where.functions
-        if isinstance(node, exp.Anonymous) and functions and node.name.upper() in {*functions.scalars, *functions.tables}:
+        if (
+            isinstance(node, exp.Anonymous)
+            and functions
+            and node.name.upper() in {*functions.scalars, *functions.tables}
+        ):
             arguments = ", ".join(self._text(one) for one in node.expressions)
             return [f"(NOT {name(node.name.lower() + FAILS)}({arguments}))"]
         if all(any(words in one.reason for words in _HARMLESS) for one in own):

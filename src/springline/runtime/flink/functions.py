@@ -9,16 +9,17 @@ from typing import Any
 
 from springline.core.types import SqlType
 from springline.errors import ConfigurationError
+from springline.runtime.flink.ddl import flink_type
 from springline.runtime.flink.definition import PythonFunction
 from springline.runtime.flink.gaps import REFUSED
-from springline.runtime.flink.ddl import flink_type
 from springline.sql.user_functions import Functions
 
 
 def python_functions(functions: Functions) -> tuple[PythonFunction, ...]:
     """Every function of an application. Raises ConfigurationError for one that cannot be imported by module and name."""
     scalars = [
-        _found(one.name, one.function, one.arguments, (("", one.returns),)) for one in functions.scalars.values()
+        _found(one.name, one.function, one.arguments, (("", one.returns),))
+        for one in functions.scalars.values()
     ]
     tables = [_found(one.name, one.function, one.arguments, one.columns) for one in functions.tables.values()]
     return (*scalars, *tables)
@@ -35,7 +36,8 @@ def _found(
     if module is None or not name or "<" in name or _looked_up(module, name) is not function:
         gap = REFUSED["functions that are not of a module"]
         raise ConfigurationError(
-            f"Function {sql_name!r} cannot run on Flink: {function!r} has no module and name. {gap.why}", hint=gap.instead
+            f"Function {sql_name!r} cannot run on Flink: {function!r} has no module and name. {gap.why}",
+            hint=gap.instead,
         )
     file = None if module in sys.stdlib_module_names else getattr(sys.modules[module], "__file__", None)
     return PythonFunction(
@@ -50,7 +52,9 @@ def _found(
 
 def _module(function: Callable[..., Any]) -> str | None:
     """A method of a built-in type has no module of its own, its type has."""
-    module = getattr(function, "__module__", None) or getattr(getattr(function, "__objclass__", None), "__module__", None)
+    module = getattr(function, "__module__", None) or getattr(
+        getattr(function, "__objclass__", None), "__module__", None
+    )
     if module == "__main__":
         file = getattr(sys.modules["__main__"], "__file__", None)
         return None if file is None else Path(file).stem

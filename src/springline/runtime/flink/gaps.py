@@ -143,10 +143,14 @@ def refused(where: Text, node: Tree | None, key: str) -> SqlError:
 def refused_relation(name: str, key: str) -> ConfigurationError:
     """The same for a whole relation."""
     gap = REFUSED[key]
-    return ConfigurationError(f"{name!r}: on Flink there are no {key}. {gap.why}", hint=f"Instead: {gap.instead}")
+    return ConfigurationError(
+        f"{name!r}: on Flink there are no {key}. {gap.why}", hint=f"Instead: {gap.instead}"
+    )
 
 
-_IN_ORDER: Final = frozenset({"LISTAGG", "ARRAY_AGG", "COLLECT", "FIRST_VALUE", "LAST_VALUE", "JSON_ARRAYAGG"})
+_IN_ORDER: Final = frozenset(
+    {"LISTAGG", "ARRAY_AGG", "COLLECT", "FIRST_VALUE", "LAST_VALUE", "JSON_ARRAYAGG"}
+)
 
 
 def check(tree: Tree, where: Text, *, closes: bool) -> None:
@@ -186,16 +190,20 @@ def _check_aggregate(node: Tree, where: Text) -> None:
 
 
 def _is_value(node: exp.Subquery) -> bool:
-    return not isinstance(node.parent, exp.From | exp.Join | exp.In | exp.Exists | exp.SetOperation | exp.Subquery | exp.CTE) and (
-        node.parent is not None and node.arg_key not in ("from_", "query") and not node.alias
-    )
+    return not isinstance(
+        node.parent, exp.From | exp.Join | exp.In | exp.Exists | exp.SetOperation | exp.Subquery | exp.CTE
+    ) and (node.parent is not None and node.arg_key not in ("from_", "query") and not node.alias)
 
 
 def _is_top_n(node: exp.Window) -> bool:
     """ROW_NUMBER in a derived table whose query filters on it."""
     call = node.this
     shown = node.parent
-    if not isinstance(call, exp.Anonymous) or call.name.upper() != "ROW_NUMBER" or not isinstance(shown, exp.Alias):
+    if (
+        not isinstance(call, exp.Anonymous)
+        or call.name.upper() != "ROW_NUMBER"
+        or not isinstance(shown, exp.Alias)
+    ):
         return False
     inner = shown.parent
     derived = inner.parent if isinstance(inner, exp.Select) else None
@@ -203,9 +211,9 @@ def _is_top_n(node: exp.Window) -> bool:
     condition = outer.args.get("where") if outer is not None else None
     if condition is None:
         return False
-    return any(_limits(one, shown.alias) for one in condition.this.flatten() if isinstance(one, exp.Binary)) or (
-        isinstance(condition.this, exp.Binary) and _limits(condition.this, shown.alias)
-    )
+    return any(
+        _limits(one, shown.alias) for one in condition.this.flatten() if isinstance(one, exp.Binary)
+    ) or (isinstance(condition.this, exp.Binary) and _limits(condition.this, shown.alias))
 
 
 def _limits(node: exp.Binary, name: str) -> bool:
@@ -216,7 +224,10 @@ def _limits(node: exp.Binary, name: str) -> bool:
     pairs = [(node.left, node.right)] if kind == "left" else [(node.right, node.left)]
     if kind == "both":
         pairs = [(node.left, node.right), (node.right, node.left)]
-    return any(isinstance(one, exp.Column) and one.name == name and isinstance(other, exp.Literal) for one, other in pairs)
+    return any(
+        isinstance(one, exp.Column) and one.name == name and isinstance(other, exp.Literal)
+        for one, other in pairs
+    )
 
 
 def page() -> str:

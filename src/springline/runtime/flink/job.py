@@ -83,7 +83,11 @@ def reason(error: BaseException) -> str:
     """The innermost message of a Java exception: the outer ones say that something failed."""
     lines = [line.strip() for line in str(error).splitlines()]
     causes = [line for line in lines if line.startswith("Caused by: ")]
-    text = causes[-1].removeprefix("Caused by: ") if causes else next((line for line in lines if line), repr(error))
+    text = (
+        causes[-1].removeprefix("Caused by: ")
+        if causes
+        else next((line for line in lines if line), repr(error))
+    )
     if text.startswith("An error occurred while calling"):
         text = next((line.removeprefix(": ") for line in lines if line.startswith(": ")), text)
     return text

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -18,6 +19,9 @@ from springline.errors import SourceError, SourceUnavailable
 
 POLL_S: Final = 0.005
 """Between two questions whether a checkpoint is complete. One takes some tens of milliseconds."""
+
+_MOST_METRICS: Final = 40
+"""Of one request: their names stand in its address."""
 
 FINISHED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
 """States that a job does not leave."""
@@ -125,6 +129,22 @@ class FlinkRest:
             made.append(Vertex(one["id"], one["name"], one["status"], subtasks))
         return made
 
+    def vertex_ids(self, job: str) -> list[str]:
+        return [one["id"] for one in self._get(f"/jobs/{job}")["vertices"]]
+
+    def metric_names(self, job: str, vertex: str) -> list[str]:
+        """The metrics of a vertex's subtasks, once its cluster has collected them."""
+        return [one["id"] for one in self._get(f"/jobs/{job}/vertices/{vertex}/subtasks/metrics")]
+
+    def largest(self, job: str, vertex: str, names: Sequence[str]) -> dict[str, float]:
+        """Metrics of a vertex, each the largest of its subtasks'; as old as the cluster's ``metrics.fetcher.update-interval`` allows."""
+        found: dict[str, float] = {}
+        for start in range(0, len(names), _MOST_METRICS):
+            asked = urllib.parse.quote(",".join(names[start : start + _MOST_METRICS]))
+            answer = self._get(f"/jobs/{job}/vertices/{vertex}/subtasks/metrics?get={asked}&agg=max")
+            found |= {one["id"]: float(one["max"]) for one in answer if "max" in one}
+        return found
+
     def cancel(self, job: str) -> None:
         """Ends a job without a savepoint. A job that has ended is left alone."""
         if self.state(job) not in FINISHED:
@@ -136,7 +156,8 @@ class FlinkRest:
         while not wanted(state := self.state(job)):
             if time.monotonic() > deadline:
                 raise SourceUnavailable(
-                    f"Job {job} is {state} after {timeout_s:g} s.", hint="Look at its exceptions in Flink's page."
+                    f"Job {job} is {state} after {timeout_s:g} s.",
+                    hint="Look at its exceptions in Flink's page.",
                 )
             time.sleep(0.1)
         return state
@@ -176,7 +197,9 @@ class FlinkRest:
         deadline = time.monotonic() + timeout_s
         while (answer := self._get(path))["status"]["id"] == "IN_PROGRESS":
             if time.monotonic() > deadline:
-                raise SourceUnavailable(f"A {what} is not complete after {timeout_s:g} s.", hint="It is asked for again.")
+                raise SourceUnavailable(
+                    f"A {what} is not complete after {timeout_s:g} s.", hint="It is asked for again."
+                )
             time.sleep(POLL_S)
         operation = cast("dict[str, Any]", answer.get("operation") or {})
         if (cause := operation.get("failureCause") or operation.get("failure-cause")) is not None:
@@ -209,7 +232,8 @@ class FlinkRest:
 
     def _unavailable(self, error: Exception) -> SourceUnavailable:
         return SourceUnavailable(
-            f"Flink at {self.address} does not answer: {error}", hint="Is the JobManager running, and is this its REST address?"
+            f"Flink at {self.address} does not answer: {error}",
+            hint="Is the JobManager running, and is this its REST address?",
         )
 
     def _refusal(self, error: urllib.error.HTTPError, method: str, path: str) -> SourceError:

@@ -14,11 +14,11 @@ from sqlglot import exp
 from sqlglot.expressions.core import Expr as Tree
 
 from springline.core.schema import TableSchema
+from springline.runtime.flink.ddl import name
 from springline.runtime.flink.failing import Failing
 from springline.runtime.flink.gaps import refused
 from springline.runtime.flink.positions import Edits, Span, span
 from springline.runtime.flink.reading import Reading
-from springline.runtime.flink.ddl import name
 from springline.sql.aggregate_calls import is_aggregate
 from springline.sql.check_calls import contains_aggregate
 from springline.sql.clauses import joins
@@ -66,7 +66,9 @@ class _Names:
             elif isinstance(node, exp.Anonymous):
                 self._call(node)
             elif isinstance(node, exp.Extract | exp.Interval):
-                self._done |= {id(one) for one in node.walk() if isinstance(one, exp.Identifier) and _is_unit(one, node)}
+                self._done |= {
+                    id(one) for one in node.walk() if isinstance(one, exp.Identifier) and _is_unit(one, node)
+                }
             elif isinstance(node, exp.Floor | exp.Ceil) and (unit := node.args.get("to")) is not None:
                 self._done |= {id(one) for one in unit.walk()}
             if isinstance(node, exp.Identifier) and id(node) not in self._done:
@@ -253,7 +255,11 @@ def _of_joins(where: Text, failing: Failing, edits: Edits, select: exp.Select, r
     every = joins(select)
     for index, join in enumerate(every):
         if isinstance(join.this, exp.Unnest | exp.Lateral):
-            called = join.this.expressions if isinstance(join.this, exp.Unnest) else [join.this.this.expressions[0]]
+            called = (
+                join.this.expressions
+                if isinstance(join.this, exp.Unnest)
+                else [join.this.this.expressions[0]]
+            )
             obeyed += [one for part in called for one in failing.conditions(part, reading.rows)]
         condition = join.args.get("on")
         side = join.side.upper()

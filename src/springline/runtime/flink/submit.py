@@ -73,15 +73,21 @@ def submit(job: Job, environment: FlinkEnvironment, *, savepoint: str | None = N
 
     Raises ConfigurationError, with the view, for what Flink refuses; SourceError where it cannot be asked.
     """
-    extra = {} if savepoint is None else {
-        "execution.state-recovery.path": savepoint,
-        "execution.state-recovery.claim-mode": "CLAIM",
-    }
+    extra = (
+        {}
+        if savepoint is None
+        else {
+            "execution.state-recovery.path": savepoint,
+            "execution.state-recovery.claim-mode": "CLAIM",
+        }
+    )
     answer = _run(job, environment, extra)
     return Deployment(str(answer["job_id"]), job.generation, job.fingerprint)
 
 
-def restarted(job: Job, deployed: Deployment, environment: FlinkEnvironment, *, folder: str | None = None) -> Deployment:
+def restarted(
+    job: Job, deployed: Deployment, environment: FlinkEnvironment, *, folder: str | None = None
+) -> Deployment:
     """Stops the deployed job with a savepoint and starts ``job``, which has the same statements, from it. ``folder``: of savepoints,
     default the cluster's."""
     savepoint = FlinkRest(environment.rest).stop_with_savepoint(deployed.job_id, folder=folder)
@@ -98,7 +104,11 @@ def explain_job(job: Job) -> str:
     lines = [f"job {job.name}  group {job.group}  fingerprint {job.fingerprint}", "", "writes"]
     width = max((len(one.name) for one in job.relations), default=0)
     for one in job.relations:
-        key = f"({', '.join(one.schema.key)})" if one.key_column is None else f"{one.key_column}: JSON of ({', '.join(one.schema.key)})"
+        key = (
+            f"({', '.join(one.schema.key)})"
+            if one.key_column is None
+            else f"{one.key_column}: JSON of ({', '.join(one.schema.key)})"
+        )
         lines.append(f"  {one.name:<{width}}  {one.topic}  key {key}")
     if job.functions:
         lines += ["", "functions", *(f"  {one.sql_name}: {one.module}:{one.name}" for one in job.functions)]
@@ -137,7 +147,8 @@ def _run(job: Job, environment: FlinkEnvironment, extra: Mapping[str, str], *opt
             ) from error
         except subprocess.TimeoutExpired:
             raise SourceError(
-                f"Job {job.name} was not accepted within {SUBMIT_TIMEOUT_S:g} s.", hint="Does Flink's REST address answer?"
+                f"Job {job.name} was not accepted within {SUBMIT_TIMEOUT_S:g} s.",
+                hint="Does Flink's REST address answer?",
             ) from None
     return _answer(job, done)
 
@@ -165,7 +176,8 @@ def _answer(job: Job, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     except (IndexError, ValueError):
         tail = " | ".join(done.stderr.strip().splitlines()[-3:]) or f"exit status {done.returncode}"
         raise SourceError(
-            f"Job {job.name} could not be submitted: {tail}", hint="Is PyFlink in that environment, and a Java on the path?"
+            f"Job {job.name} could not be submitted: {tail}",
+            hint="Is PyFlink in that environment, and a Java on the path?",
         ) from None
     if "error" in answer:
         about = f" ({answer['about']})" if answer.get("about") else ""
@@ -174,5 +186,3 @@ def _answer(job: Job, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
             hint="docs/flink-gaps.md lists what is different on Flink; `springline explain` shows the statements.",
         )
     return answer
-
-
