@@ -173,6 +173,11 @@ class App:
         self._functions = self._functions or Functions()
         return self._functions
 
+    @property
+    def declared_functions(self) -> Functions | None:
+        """The same, or None where there are none."""
+        return self._functions
+
     def retain(self, relation: str, retain_s: float, *, changes: int = MOST_RETAINED) -> None:
         """Keeps the changes of a table or view for ``retain_s`` seconds, and no more than ``changes`` of them, so that a subscriber that
         comes back with its last token is sent exactly what it has missed (``Running.subscribe``)."""
@@ -268,13 +273,23 @@ class App:
             retained=dict(self.retained),
         )
 
-    def start(self, *, data: Path | str | None = None, options: Options | None = None) -> Running:
-        """Runs the application in this process until ``stop``. Raises ConfigurationError, StateError, SourceError."""
+    def start(
+        self,
+        *,
+        data: Path | str | None = None,
+        options: Options | None = None,
+        definition: Definition | None = None,
+    ) -> Running:
+        """Runs the application in this process until ``stop``. Raises ConfigurationError, StateError, SourceError. ``definition``: another one
+        than the application's own (``cluster.serving``)."""
         from springline.language import language
 
         folder = DataFolder(data or self.settings.data)
         runtime = EmbeddedRuntime(
-            self.definition(), folder, language(self._functions), options or self.settings.runtime_options()
+            definition or self.definition(),
+            folder,
+            language(self._functions),
+            options or self.settings.runtime_options(),
         )
         runtime.start()
         return Running(self, runtime)

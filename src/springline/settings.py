@@ -175,6 +175,42 @@ class Settings:
         int,
         About("integer", "Size of the log from which its oldest applied changes go earlier.", (), 1 << 20),
     ] = 4 << 30
+    kafka: Annotated[
+        str | None,
+        About("text", "Kafka's bootstrap servers, host:port with commas, for an application on a cluster."),
+    ] = None
+    kafka_config: Annotated[
+        Path | None,
+        About(
+            "path",
+            "File with the Kafka client's options, name=value on each line (security.protocol, sasl.username …).",
+        ),
+    ] = None
+    kafka_partitions: Annotated[
+        int, About("integer", "Partitions of the topics that are made for tables.", (), 1, 10_000)
+    ] = 4
+    flink: Annotated[
+        str | None,
+        About("text", "REST address of the Flink cluster, such as http://127.0.0.1:8081."),
+    ] = None
+    flink_python: Annotated[
+        Path | None,
+        About("path", "Interpreter of an environment with apache-flink, from which jobs are submitted."),
+    ] = None
+    flink_jars: Annotated[
+        tuple[str, ...],
+        About("list", "Jars that are sent with the job: the Kafka SQL connector, unless the cluster has it."),
+    ] = ()
+    cut_interval_s: Annotated[
+        float,
+        About(
+            "number",
+            "How often the job is asked for a checkpoint that serving nodes follow, in seconds.",
+            (),
+            0.05,
+            3_600,
+        ),
+    ] = 1.0
     log_level: Annotated[
         str,
         About(

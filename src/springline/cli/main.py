@@ -15,6 +15,9 @@ from springline.errors import SpringlineError
 
 COMMANDS: Final[dict[str, str]] = {
     "run": "Run an application and serve it.",
+    "capture": "Capture an application's sources into Kafka.",
+    "deploy": "Bring an application's views to Flink.",
+    "serve": "Answer from the topics of an application on a cluster.",
     "demo": "Run the live travel assistant over a real database.",
     "init": "Look at a PostgreSQL database and write a first application.",
     "doctor": "Say what is wrong, and what to do about it.",

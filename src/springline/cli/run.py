@@ -25,6 +25,7 @@ from springline.settings import TABLE, Settings, given
 
 if TYPE_CHECKING:
     from springline.app import App, Running
+    from springline.runtime.embedded.runtime import Definition
 
 PROGRESS_EVERY_S = 0.5
 
@@ -110,8 +111,9 @@ def serve(
     settings: Settings,
     stop: threading.Event,
     is_over: Callable[[], bool] = lambda: False,
+    definition: Definition | None = None,
 ) -> Settings:
-    """Runs the application until ``stop``, or until ``is_over``. The port is taken first, so that nothing else has started when it is in
+    """Runs the application (``definition``: as another one, a serving node's) until ``stop``, or until ``is_over``. The port is taken first, so that nothing else has started when it is in
     use. Returns the settings with that port."""
     try:
         from springline.serve.auth import Access
@@ -132,7 +134,7 @@ def serve(
             hosts=settings.allow_hosts,
         )
         access.check()
-        running = closing.enter_context(app.start(data=settings.data))
+        running = closing.enter_context(app.start(data=settings.data, definition=definition))
         server.start(create_app(running, access=access))
         running.runtime.folder.write_owner({"url": server.url, "name": app.name})
         click.echo(

@@ -34,6 +34,9 @@ class Operation(enum.StrEnum):
     table that neither the snapshot nor a change has touched in between no longer exist."""
     DROP = "x"
     """The table is gone, or no longer asked for."""
+    POSITION = "p"
+    """How far another source has come with this transaction: a cut of a cluster covers several. The source stands in the place of the table;
+    ``after`` is ``[position, committed_at_us]``."""
 
 
 class Unchanged:

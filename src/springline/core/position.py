@@ -90,8 +90,24 @@ class SequencePosition(Position):
         return str(self.number)
 
 
+@dataclass(frozen=True, order=True, slots=True)
+class CutPosition(Position):
+    """Number of a cluster's cut: a completed checkpoint, and what it covers."""
+
+    number: int
+    kind: ClassVar[str] = "cut"
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        return cls(int(text))
+
+    def __str__(self) -> str:
+        return str(self.number)
+
+
 KINDS: dict[str, type[Position]] = {
-    kind.kind: kind for kind in (PostgresPosition, FolderPosition, FilePosition, SequencePosition)
+    kind.kind: kind
+    for kind in (PostgresPosition, FolderPosition, FilePosition, SequencePosition, CutPosition)
 }
 
 

@@ -6,11 +6,13 @@ that commit may a source be told to forget. Readers see transactions in the orde
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from springline.core.change import Entry, Transaction
 from springline.core.position import Position, PositionVector, position_from_text
+from springline.core.schema import TableSchema
+from springline.core.types import Stored
 
 
 class Logged(NamedTuple):
@@ -111,4 +113,60 @@ class Log(Protocol):
 
     def close(self) -> None:
         """Idempotent. Uncommitted appends are lost."""
+        ...
+
+
+class Unfit(ValueError):
+    """A value that has no form in another log; the text says which and why."""
+
+
+class Commit(NamedTuple):
+    """A source's transaction, as the records that it made carry it."""
+
+    source: str
+    position_text: str
+    committed_at_us: int
+    transaction: str
+
+
+class RowChange(NamedTuple):
+    """What happened to one row: ``operation`` is c, u, d or r. Both rows are whole, in stored form."""
+
+    operation: str
+    before: Sequence[Stored] | None
+    after: Sequence[Stored] | None
+
+
+class Outgoing(NamedTuple):
+    """One record on its way out. ``number`` only grows; a ``value`` of None is a tombstone."""
+
+    number: int
+    relation: str
+    key: bytes | None
+    value: bytes | None
+    commit: Commit
+
+
+class Publisher(Protocol):
+    """The way out of capture into another log. Except for ``records``, used by one thread."""
+
+    def records(
+        self, schema: TableSchema, change: RowChange, commit: Commit
+    ) -> Sequence[tuple[bytes | None, bytes | None]]:
+        """Keys and values of the records for a change. Pure; called within ticks. Raises Unfit."""
+        ...
+
+    def resume(self, schemas: Sequence[TableSchema], identity: str) -> int:
+        """Makes the other log ready for these tables, shuts out whoever wrote there before, and says up to which number it holds
+        everything; 0 for nothing. ``identity`` is that of the numbers: raises ConfigurationError where somebody else's stand there.
+        Blocks. Raises SourceUnavailable (try again)."""
+        ...
+
+    def publish(self, pages: Iterable[Sequence[Outgoing]], through: int) -> None:
+        """Writes the records and ``through`` in one transaction: whoever reads sees all of them or none. Blocks until they are durable.
+        Raises SourceUnavailable where it is not known whether they are: ``resume`` then says."""
+        ...
+
+    def close(self) -> None:
+        """Idempotent."""
         ...

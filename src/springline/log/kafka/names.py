@@ -38,6 +38,11 @@ def cuts_topic(application: str) -> str:
     return f"{application}.cuts"
 
 
+def deployments_topic(application: str) -> str:
+    """What is deployed: the newest record says which relations the job of which generation makes."""
+    return f"{application}.deployments"
+
+
 def barriers_topic(application: str) -> str:
     """What serving nodes ask for: a cut that covers now."""
     return f"{application}.barriers"

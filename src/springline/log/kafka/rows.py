@@ -16,7 +16,7 @@ ARRAY                a list of such
 ===================  =======================================================================
 
 A key is the object of the key's columns. A change is Debezium's envelope without a schema. Some values that PostgreSQL knows have no form that Flink could read
-(``infinity``, years beyond 9999, ``24:00:00``): ``Unfit`` says which.
+(``infinity``, years beyond 9999, ``24:00:00``): ``log.base.Unfit`` says which.
 """
 
 from __future__ import annotations
@@ -33,15 +33,12 @@ import msgspec
 
 from springline.core.schema import Column, TableSchema
 from springline.core.types import SqlType, Stored, load, render, store
+from springline.log.base import Unfit
 
 Encode = Callable[[Any], object]
 
 _EPOCH: Final = dt.datetime(1970, 1, 1)
 _encode_json = msgspec.json.Encoder().encode
-
-
-class Unfit(ValueError):
-    """A value that cannot stand in a topic; the text says which and why."""
 
 
 class RowCodec:

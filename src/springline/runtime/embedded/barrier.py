@@ -29,7 +29,7 @@ class Barrier:
         if require == "none":
             return Freshness(require, True, 0.0, PositionVector(), asked_at_us)
         deadline_s = started + deadline_ms / 1_000
-        required, failed = self._current_positions(deadline_s)
+        required, failed = self.current_positions(deadline_s)
         missing = failed or self._progress.wait_for(required, complete=complete, deadline_s=deadline_s)
         waited_ms = (time.monotonic() - started) * 1_000
         if missing and on_miss == "refuse":
@@ -47,7 +47,7 @@ class Barrier:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _current_positions(self, deadline_s: float) -> tuple[dict[str, Position], tuple[str, ...]]:
+    def current_positions(self, deadline_s: float) -> tuple[dict[str, Position], tuple[str, ...]]:
         """Every source's position now, and the names of those that did not answer in time."""
         timeout_s = max(0.001, deadline_s - time.monotonic())
         if len(self._sources) == 1:

@@ -34,7 +34,7 @@ from springline.runtime.embedded.changing import (
 from springline.runtime.embedded.feeds import rendered_delta
 from springline.runtime.embedded.indexes import drop_unused_indexes, ensure_index, shared_indexes
 from springline.runtime.embedded.mirror import Key, Mirror
-from springline.runtime.embedded.reshape import keeps_values, reshape_statements
+from springline.runtime.embedded.reshape import keeps_values, reshape_statements, same_shape
 from springline.runtime.embedded.sharing import shared_forms, spoken_of
 from springline.runtime.embedded.state import (
     Relation,
@@ -128,8 +128,9 @@ class Relations:
 
     # -- tables ----------------------------------------------------------------------------------------------------
 
-    def set_schema(self, schema: TableSchema, tick: Tick) -> None:
-        """The table's schema from here on: makes the table, or brings its rows into the new shape, and its views with them."""
+    def set_schema(self, schema: TableSchema, tick: Tick) -> bool:
+        """The table's schema from here on: makes the table, or brings its rows into the new shape, and its views with them; whether rows
+        that were there have another shape now."""
         known = self.relations.get(schema.name)
         if known is None:
             self._execute(create_relation(schema))
@@ -137,19 +138,16 @@ class Relations:
             self._attach_table(schema, "loading")
             if any(self._is_broken(name) for name in self._definitions):
                 self._reconcile(tick)
-            return
-        if (known.schema.columns, known.schema.key, known.schema.kept) == (
-            schema.columns,
-            schema.key,
-            schema.kept,
-        ):
-            return
+            return False
+        if same_shape(known.schema, schema):
+            return False
         self._execute(reshape_statements(known.schema, schema))
         write_relation(self._connection, replace(known, schema=schema))
         self._attach_table(schema, known.state)
         if schema.name in self.lists:
             self.lists.restart(schema, tick)
         self._reconcile(tick, () if keeps_values(known.schema, schema) else (schema.name,))
+        return True
 
     def drop_table(self, table: str) -> None:
         if table in self.mirrors:

@@ -26,7 +26,9 @@ from springline.runtime.embedded.state import Resume, SourceProgress, write_prog
 from springline.runtime.embedded.views import ViewFailed
 from springline.storage import immediate
 
-CONTROL = frozenset((Operation.SCHEMA.value, Operation.LOAD.value, Operation.DROP.value))
+CONTROL = frozenset(
+    one.value for one in (Operation.SCHEMA, Operation.LOAD, Operation.DROP, Operation.POSITION)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,12 @@ class Cause:
     position: str | None
     committed_at_us: int
     log_sequence: int
+    transaction: str = ""
+    """The source's name of it, where it has one."""
 
 
 class Consumer(Protocol):
-    """Something that follows relations inside the tick, beside views: a knowledge base."""
+    """Something that follows relations inside the tick, beside views: a knowledge base, an outbox."""
 
     relation: str
 
@@ -85,6 +89,10 @@ class Engine:
         self._connection = connection
         self._relations = relations
         self._consumers: dict[str, list[Consumer]] = {}
+        self.reshaped: Callable[[TableSchema, Tick, Cause], None] | None = None
+        """Told when a table has got another shape, its rows with it."""
+        self.joins_transactions = True
+        """Neighbouring small transactions are carried through together. Otherwise whoever follows a table sees each one by itself."""
         self.resume = resume
         self.running = threading.Lock()
         """Held while a tick runs."""
@@ -107,7 +115,7 @@ class Engine:
         outcome = TickResult(tick, self.resume, results=results)
         applied: dict[str, SourceProgress] = {}
         with self.running, self._undone_on_error(tick), immediate(self._connection):
-            for part, is_last in _with_last(_parts(transactions)):
+            for part, is_last in _with_last(_parts(transactions, joined=self.joins_transactions)):
                 self._apply(part, tick, applied, outcome, is_last=is_last)
             for result in results:
                 result.apply(self._connection, tick)
@@ -175,6 +183,7 @@ class Engine:
             logged.position_text,
             logged.committed_at_us,
             logged.sequence,
+            logged.identifier,
         )
         changes: dict[str, TableChanges] = {}
         tables = self._relations.mirrors
@@ -182,7 +191,10 @@ class Engine:
             if operation in CONTROL:
                 self._propagate(changes, tick, cause, outcome)
                 changes = {}
-                self._control(operation, table, after, tick, cause, outcome)
+                if operation == Operation.POSITION.value:
+                    applied[table] = _progress(after, logged.sequence)
+                else:
+                    self._control(operation, table, after, tick, cause, outcome)
                 tables = self._relations.mirrors
                 continue
             change = changes.get(table)
@@ -294,7 +306,9 @@ class Engine:
         outcome: TickResult,
     ) -> None:
         if operation == Operation.SCHEMA.value and after:
-            self._relations.set_schema(TableSchema.from_json(after[0]), tick)  # pyright: ignore[reportArgumentType]
+            schema = TableSchema.from_json(after[0])  # pyright: ignore[reportArgumentType]
+            if self._relations.set_schema(schema, tick) and self.reshaped is not None:
+                self.reshaped(schema, tick, cause)
         elif operation == Operation.DROP.value:
             self._relations.drop_table(table)
         elif table in self._relations.mirrors and after:
@@ -328,13 +342,19 @@ def _with_last(parts: Iterator[_Part]) -> Iterator[tuple[_Part, bool]]:
         yield waiting, True
 
 
-def _parts(transactions: Sequence[tuple[Logged, Iterable[list[Entry]]]]) -> Iterator[_Part]:
-    """Neighbouring small transactions of one source become one part; each fragment of a spilled one is a part of its own."""
+def _progress(after: Sequence[object] | None, log_sequence: int) -> SourceProgress:
+    position, committed_at_us = cast("tuple[str, int]", after)
+    return SourceProgress(position, committed_at_us, log_sequence)
+
+
+def _parts(transactions: Sequence[tuple[Logged, Iterable[list[Entry]]]], *, joined: bool) -> Iterator[_Part]:
+    """Neighbouring small transactions of one source become one part, if ``joined``; each fragment of a spilled one is a part of its
+    own."""
     part: _Part | None = None
     for logged, fragments in transactions:
         if not logged.is_spilled:
             for entries in fragments:
-                if part is not None and part.transactions[-1].source == logged.source:
+                if joined and part is not None and part.transactions[-1].source == logged.source:
                     part.transactions.append(logged)
                     part.entries.extend(entries)
                     part.ended.append(logged)

@@ -26,6 +26,11 @@ def reshape_statements(old: TableSchema, new: TableSchema) -> list[str]:
     return statements
 
 
+def same_shape(old: TableSchema, new: TableSchema) -> bool:
+    """Whether nothing is to be done for the rows."""
+    return (old.columns, old.key, old.kept) == (new.columns, new.key, new.kept)
+
+
 def keeps_values(old: TableSchema, new: TableSchema) -> bool:
     """Whether ``reshape_statements`` leaves every row, and its values in all columns that have the same name before and after. What
     reads only such columns need not notice that the table changed its shape."""
@@ -77,4 +82,4 @@ def literal(value: Stored) -> str:
     return repr(value)
 
 
-__all__ = ["keeps_values", "literal", "reshape_statements"]
+__all__ = ["keeps_values", "literal", "reshape_statements", "same_shape"]

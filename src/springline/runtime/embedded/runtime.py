@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import apsw
@@ -16,6 +15,7 @@ from springline.core.schema import EventTime, TableSchema
 from springline.core.types import Stored
 from springline.errors import ConfigurationError, NotFound, SpringlineError, StateError
 from springline.inference.base import Embedder
+from springline.log.base import Publisher
 from springline.log.sqlite import SqliteLog
 from springline.runtime.base import ChangeBatch, OnMiss, RelationChange, Require, Status, TickNotice
 from springline.runtime.embedded.barrier import Barrier
@@ -23,9 +23,10 @@ from springline.runtime.embedded.building import Builder, BuildProgress
 from springline.runtime.embedded.capture import Capture, to_reload
 from springline.runtime.embedded.catalog import Compiler, Relations, ViewDefinition
 from springline.runtime.embedded.changelists import Retained
-from springline.runtime.embedded.engine import Cause, Engine, TickResult
+from springline.runtime.embedded.engine import Engine, TickResult
 from springline.runtime.embedded.explaining import explained
 from springline.runtime.embedded.feeds import Feeds
+from springline.runtime.embedded.installing import install_knowledge, install_outbox
 from springline.runtime.embedded.interpreter import Interpreter
 from springline.runtime.embedded.knowledge import Knowledge
 from springline.runtime.embedded.loop import Loop
@@ -33,6 +34,7 @@ from springline.runtime.embedded.maintenance import ListRetention, Maintenance, 
 from springline.runtime.embedded.measure import Measure
 from springline.runtime.embedded.notices import Notices
 from springline.runtime.embedded.progress import Progress, Reached
+from springline.runtime.embedded.publishing import Publishing
 from springline.runtime.embedded.readers import Checkpointer, Readers
 from springline.runtime.embedded.rebuild import rebuilt
 from springline.runtime.embedded.recorder import Recorder
@@ -52,7 +54,7 @@ from springline.runtime.embedded.subscriptions import Subscriptions
 from springline.runtime.embedded.work import Worker
 from springline.sources.base import Source
 from springline.sql.sharing import is_shared
-from springline.storage import DataFolder, Memory, immediate, open_file, reported
+from springline.storage import DataFolder, Memory, open_file, reported
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Definition:
     event_times: Mapping[str, EventTime] = field(default_factory=dict[str, EventTime])
     retained: Mapping[str, Retained] = field(default_factory=dict[str, Retained])
     """Relations whose changes are kept for subscribers, and for how long."""
+    publisher: Publisher | None = None
+    """Where the changes of the sources' tables are handed over to."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ class EmbeddedRuntime:
         self.knowledge: dict[str, Knowledge] = {}
         self._documents = frozenset(one.relation for one, _ in definition.knowledge)
         self._oldest: int | None = None
+        self.publishing: Publishing | None = None
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -171,7 +176,13 @@ class EmbeddedRuntime:
         self._relations.filled_at_once = self._documents
         built = self._engine.install(self.definition.views, tables, self.definition.event_times)
         self._check_retained()
-        self._install_knowledge(built.touched)
+        self.knowledge.update(
+            install_knowledge(
+                self._connection, self._engine, self.definition.knowledge, self._known(), built.touched
+            )
+        )
+        if self.definition.publisher is not None:
+            install_outbox(self._connection, self._engine, schemas, self.definition.publisher)
         self._publish(built)
 
     def _known(self) -> dict[str, Relation]:
@@ -198,41 +209,17 @@ class EmbeddedRuntime:
                 raise
             return known
 
-    def _install_knowledge(self, filled: Collection[str]) -> None:
-        resume, connection = self._engine.resume, self._connection
-        wanted = {definition.name: definition for definition, _ in self.definition.knowledge}
-        with immediate(connection):
-            installed = dict(connection.execute("SELECT name, definition FROM _knowledge").fetchall())
-            for definition, embedder in self.definition.knowledge:
-                relation = self._known().get(definition.relation)
-                if relation is None:
-                    raise ConfigurationError(
-                        f"Knowledge base {definition.name!r} reads {definition.relation!r}, which does not exist.",
-                        hint=f"Known: {', '.join(sorted(self._known()))}.",
-                    )
-                knowledge = Knowledge(definition, relation.schema, embedder)
-                fingerprint = json.dumps([repr(definition), embedder.model])
-                knowledge.create(connection)
-                if installed.get(definition.name) != fingerprint or definition.relation in filled:
-                    source = definition.relation.split(".")[0]
-                    applied = resume.applied.get(source)
-                    position = applied.position if applied else None
-                    cause = Cause(source, None, position, time.time_ns() // 1_000, resume.log_sequence)
-                    knowledge.rebuild(connection, resume.tick, cause)
-                    connection.execute(
-                        "INSERT OR REPLACE INTO _knowledge VALUES (?, ?)", (definition.name, fingerprint)
-                    )
-                knowledge.load_index(connection, resume.tick)
-                self.knowledge[definition.name] = knowledge
-                self._engine.add_consumer(knowledge)
-            for name in installed.keys() - wanted.keys():
-                for table in ("documents", "passages", "fts"):
-                    connection.execute(f'DROP TABLE IF EXISTS "k:{name}:{table}"')
-                connection.execute("DELETE FROM _knowledge WHERE name = ?", (name,))
-                connection.execute("DELETE FROM _work WHERE knowledge = ?", (name,))
+    @property
+    def source_names(self) -> frozenset[str]:
+        return frozenset(source.name for source in self.definition.sources)
+
+    def _source_tables(self) -> list[TableSchema]:
+        """The sources' tables, as they are now."""
+        names = self.source_names
+        return [schema for name, schema in self.schemas().items() if name.split(".")[0] in names]
 
     def _start_threads(self) -> None:
-        folder, options = self.folder, self.options
+        definition, folder, options = self.definition, self.folder, self.options
         self._readers = Readers(
             folder.state_path,
             maximum_snapshot_age_s=options.maximum_snapshot_age_s,
@@ -253,7 +240,7 @@ class EmbeddedRuntime:
         self._tools = Tools(self._language.compile_query, self._search.search, self.building)
         self._subscriptions = Subscriptions(self._readers, self._progress, self.touched_at, self.building)
         self._feeds = Feeds(lambda followed: setattr(self._engine, "followed", followed))
-        self._barrier = Barrier({source.name: source for source in self.definition.sources}, self._progress)
+        self._barrier = Barrier({source.name: source for source in definition.sources}, self._progress)
         self._closing.callback(self._barrier.close)
         self._loop = Loop(self._engine, self._relations, self.log, self._on_tick, self._on_failure)
         self._builder = Builder(
@@ -267,7 +254,7 @@ class EmbeddedRuntime:
             memory=options.memory,
         )
         self._worker = Worker(self.knowledge, self._readers, self._loop.submit)
-        self._captures = [Capture(source, self.log) for source in self.definition.sources]
+        self._captures = [Capture(source, self.log) for source in definition.sources]
         self.status_reader = StatusReader(self, checkpointer)
         self.sizes = Sizes(self._readers, lambda: self._progress.reached.tick)
         maintenance = Maintenance(
@@ -278,10 +265,15 @@ class EmbeddedRuntime:
             self._progress,
             options.retention,
             self._loop.submit,
-            ListRetention(self._relations, self.definition.retained),
+            ListRetention(self._relations, definition.retained),
             self.sizes,
         )
-        for part in (self._loop, self._builder, self._worker, maintenance, *self._captures):
+        if definition.publisher is not None:
+            self.publishing = Publishing(
+                definition.publisher, self._readers, self._progress, self._source_tables, self._loop.submit
+            )
+        publishing = () if self.publishing is None else (self.publishing,)
+        for part in (self._loop, self._builder, self._worker, maintenance, *publishing, *self._captures):
             part.start()
             self._closing.callback(part.stop)
 

@@ -80,7 +80,23 @@ def _add_watermarks(connection: apsw.Connection) -> None:
     connection.execute(WATERMARKS_DDL)
 
 
-STATE_FORMAT = Format("state.db", (_create, _add_definitions_and_change_lists, _add_watermarks))
+def _add_outbox(connection: apsw.Connection) -> None:
+    """``cause``: the log's sequence of the source transaction."""
+    connection.execute("""
+        CREATE TABLE _outbox(
+            number INTEGER PRIMARY KEY AUTOINCREMENT, cause INTEGER NOT NULL, relation TEXT NOT NULL, key BLOB, value BLOB
+        ) STRICT;
+        CREATE TABLE _outbox_causes(
+            cause INTEGER PRIMARY KEY, source TEXT NOT NULL, position TEXT NOT NULL, committed_at_us INTEGER NOT NULL,
+            transaction_name TEXT NOT NULL
+        ) STRICT;
+        CREATE TABLE _outbox_tables(relation TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+        CREATE TABLE _outbox_identity(identity TEXT NOT NULL) STRICT;
+        INSERT INTO _outbox_identity VALUES (lower(hex(randomblob(8))));
+    """)
+
+
+STATE_FORMAT = Format("state.db", (_create, _add_definitions_and_change_lists, _add_watermarks, _add_outbox))
 
 
 @dataclass(frozen=True, slots=True)

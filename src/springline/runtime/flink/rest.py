@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from springline.errors import SourceError, SourceUnavailable
 
 POLL_S: Final = 0.005
 """Between two questions whether a checkpoint is complete. One takes some tens of milliseconds."""
+
+_MOST_METRICS: Final = 40
+"""Of one request: their names stand in its address."""
 
 FINISHED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
 """States that a job does not leave."""
@@ -132,6 +136,22 @@ class FlinkRest:
             subtasks = tuple(_subtask(part) for part in detail["subtasks"])
             made.append(Vertex(one["id"], one["name"], one["status"], subtasks))
         return made
+
+    def vertex_ids(self, job: str) -> list[str]:
+        return [one["id"] for one in self._get(f"/jobs/{job}")["vertices"]]
+
+    def metric_names(self, job: str, vertex: str) -> list[str]:
+        """The metrics of a vertex's subtasks, once its cluster has collected them."""
+        return [one["id"] for one in self._get(f"/jobs/{job}/vertices/{vertex}/subtasks/metrics")]
+
+    def largest(self, job: str, vertex: str, names: Sequence[str]) -> dict[str, float]:
+        """Metrics of a vertex, each the largest of its subtasks'; as old as the cluster's ``metrics.fetcher.update-interval`` allows."""
+        found: dict[str, float] = {}
+        for start in range(0, len(names), _MOST_METRICS):
+            asked = urllib.parse.quote(",".join(names[start : start + _MOST_METRICS]))
+            answer = self._get(f"/jobs/{job}/vertices/{vertex}/subtasks/metrics?get={asked}&agg=max")
+            found |= {one["id"]: float(one["max"]) for one in answer if "max" in one}
+        return found
 
     def cancel(self, job: str) -> None:
         """Ends a job without a savepoint. A job that has ended is left alone."""

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from springline.core.schema import Column, TableSchema
 from springline.core.types import SqlType, Stored, parse_type, store
-from springline.log.kafka.rows import RowCodec, Unfit
+from springline.log.base import Unfit
+from springline.log.kafka.rows import RowCodec
 
 MOST_US = 253_402_300_799_999_999
 LEAST_US = -62_135_596_800_000_000

@@ -1,0 +1,189 @@
+"""Capture's way into Kafka: every change once, whole ticks in one transaction, and with it how far that is.
+
+The transaction's last record goes to the application's capture topic and names the number of the newest record in it. After a crash, or a
+commit of which nobody knows whether it came through, that topic says (``resume``): the transaction is there as a whole or not at all.
+Only one capture writes: a transactional id of its own shuts out whoever had it before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from springline.core.schema import TableSchema
+from springline.errors import ConfigurationError, SourceUnavailable
+from springline.log.base import Commit, Outgoing, RowChange, Unfit
+from springline.log.kafka.clients import LARGEST_RECORD_BYTES, REQUEST_TIMEOUT_S, Kafka, kafka_errors, mapped
+from springline.log.kafka.names import capture_topic, check_application, table_topic
+from springline.log.kafka.reading import DataEnds, last_json
+from springline.log.kafka.rows import RowCodec
+from springline.log.kafka.topics import (
+    Offsets,
+    committed_ends,
+    control_topics,
+    ensure_topics,
+    partitions_of,
+    table_topics,
+)
+
+COMMIT_TIMEOUT_S: Final = 60.0
+
+
+class KafkaPublisher:
+    """Implements ``log.base.Publisher``. ``partitions``: of topics that it makes."""
+
+    def __init__(self, application: str, kafka: Kafka, *, partitions: int = 4) -> None:
+        check_application(application)
+        self._application = application
+        self._kafka = kafka
+        self._partitions = partitions
+        self._producer: Producer | None = None
+        self._identity = ""
+        self._refused: KafkaError | None = None
+        self._data_ends = DataEnds(kafka)
+        self._ends: Offsets = {}
+
+    def ends(self) -> Offsets:
+        """Behind which record each partition of the tables' topics ends, with everything that was published. Thread-safe.
+
+        Kafka tells a producer that its transaction is committed before readers see that it is, so the end that a reader sees may be too low."""
+        return dict(self._ends)
+
+    def records(
+        self, schema: TableSchema, change: RowChange, commit: Commit
+    ) -> Sequence[tuple[bytes | None, bytes | None]]:
+        """Debezium's envelope under the row's key, and behind a deletion a tombstone; a stream's row as it is."""
+        codec = RowCodec.of(schema)
+        row = change.after if change.after is not None else change.before
+        assert row is not None  # One of both is there.
+        key = codec.encode_key(row)
+        if not schema.kept:
+            value = codec.encode_row(row)
+        else:
+            source = {
+                "connector": "springline",
+                "name": commit.source,
+                "table": schema.name.partition(".")[2],
+                "ts_us": commit.committed_at_us,
+                "position": commit.position_text,
+                "txId": commit.transaction,
+            }
+            value = codec.encode_change(
+                change.operation, change.before, change.after, source, commit.committed_at_us // 1_000
+            )
+        if (size := len(value) + len(key or b"")) > LARGEST_RECORD_BYTES:
+            raise Unfit(
+                f"A row of {schema.name!r} takes {size:,} bytes as a record; at most {LARGEST_RECORD_BYTES:,} are sent."
+            )
+        return [(key, value), (key, None)] if change.operation == "d" else [(key, value)]
+
+    def resume(self, schemas: Sequence[TableSchema], identity: str) -> int:
+        for schema in schemas:
+            _check_table(schema)
+        ensure_topics(
+            self._kafka,
+            [*control_topics(self._application), *table_topics(self._application, schemas, self._partitions)],
+        )
+        self.close()
+        with kafka_errors(self._kafka, "preparing to write"):
+            producer = self._kafka.producer(f"{self._application}-capture")
+            producer.init_transactions(REQUEST_TIMEOUT_S)
+        self._producer, self._identity, self._refused = producer, identity, None
+        # The producer is ready once all that was written under its name before is committed or aborted, marks included.
+        topics = [table_topic(self._application, one.name) for one in schemas]
+        self._ends = self._data_ends.of(committed_ends(self._kafka, partitions_of(self._kafka, topics)))
+        last = last_json(self._kafka, capture_topic(self._application))
+        if last is None:
+            return 0
+        if last["identity"] != identity:
+            raise ConfigurationError(
+                f"The topics of {self._application!r} were written from another data folder.",
+                hint="Run capture on that one; or give the application a new name, and with it new topics.",
+            )
+        return int(str(last["through"]))
+
+    def publish(self, pages: Iterable[Sequence[Outgoing]], through: int) -> None:
+        producer = self._producer
+        if producer is None:
+            raise SourceUnavailable("There is no connection to Kafka.", hint="It is made again.")
+        try:
+            with kafka_errors(self._kafka, "writing"):
+                producer.begin_transaction()
+                positions: dict[str, list[object]] = {}
+                for page in pages:
+                    for record in page:
+                        self._produce(producer, record)
+                        positions[record.commit.source] = list(record.commit[1:3])
+                said = {"through": through, "identity": self._identity, "positions": positions}
+                producer.produce(
+                    capture_topic(self._application),
+                    json.dumps(said),
+                    b"capture",
+                    on_delivery=self._delivered,
+                )
+                self._commit(producer)
+        except BaseException:
+            self._producer = None
+            # The transaction's fate is asked for by ``resume``; an abort only frees what it holds the sooner.
+            with contextlib.suppress(KafkaException):
+                producer.abort_transaction(5.0)
+            raise
+        if self._refused is not None:
+            raise mapped(self._refused, self._kafka.bootstrap, "writing")
+
+    def close(self) -> None:
+        self._data_ends.close()
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer = None
+
+    def _produce(self, producer: Producer, record: Outgoing) -> None:
+        commit = record.commit
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("position", commit.position_text),
+            ("committed_at_us", str(commit.committed_at_us)),
+            ("transaction", commit.transaction),
+        ]
+        while True:
+            try:
+                producer.produce(
+                    table_topic(self._application, record.relation),
+                    record.value,
+                    record.key,
+                    timestamp=commit.committed_at_us // 1_000,
+                    headers=headers,
+                    on_delivery=self._delivered,
+                )
+                producer.poll(0)
+                return
+            except BufferError:
+                producer.poll(0.1)
+
+    def _commit(self, producer: Producer) -> None:
+        """Tries again what Kafka says can be tried again."""
+        while True:
+            try:
+                producer.commit_transaction(COMMIT_TIMEOUT_S)
+                return
+            except KafkaException as error:
+                found: KafkaError = error.args[0]
+                if not found.retriable():
+                    raise KafkaException(self._refused or found) from error
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._ends[str(message.topic()), int(message.partition() or 0)] = int(message.offset() or 0) + 1
+        elif self._refused is None:
+            self._refused = error
+
+
+def _check_table(schema: TableSchema) -> None:
+    if schema.kept and not schema.key:
+        raise ConfigurationError(
+            f"Table {schema.name!r} has no primary key, and cannot be written to a compacted topic.",
+            hint="Give it a primary key in the source, or leave it out of the tables that are captured.",
+        )

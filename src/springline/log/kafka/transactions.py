@@ -1,0 +1,93 @@
+"""Whether a job's transactions of a checkpoint are committed: a completed checkpoint commits them a little later.
+
+A sink of Flink's with exactly-once delivery writes the records between two checkpoints in one transaction, whose id ends with the number of its subtask
+and that of the checkpoint that ends it (``sink.transaction-naming-strategy`` INCREMENTING, the connector's default).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
+
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from springline.errors import ConfigurationError, SourceUnavailable
+from springline.log.kafka.clients import Kafka
+
+_OPEN: Final = frozenset(("Ongoing", "PrepareCommit", "PrepareAbort", "PrepareEpochFence"))
+_COMMITTED: Final = frozenset(("CompleteCommit",))
+_ENDING: Final = re.compile(r"-\d+-(\d+)$")
+
+_JAVA_NAMES: Final[Mapping[str, str]] = {
+    "security.protocol": "security_protocol",
+    "sasl.mechanism": "sasl_mechanism",
+    "sasl.mechanisms": "sasl_mechanism",
+    "sasl.username": "sasl_plain_username",
+    "sasl.password": "sasl_plain_password",
+    "ssl.ca.location": "ssl_cafile",
+    "ssl.certificate.location": "ssl_certfile",
+    "ssl.key.location": "ssl_keyfile",
+    "ssl.key.password": "ssl_password",
+}
+"""What kafka-python calls librdkafka's options."""
+
+
+class Transactions:
+    """A connection that is kept. Not thread-safe."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+        self._admin: Any = None
+
+    def states(self, prefix: str) -> list[tuple[int, str]]:
+        """(checkpoint, state) of every transaction whose id begins with the prefix. Raises SourceUnavailable."""
+        try:
+            if self._admin is None:
+                self._admin = KafkaAdminClient(**_options(self._kafka))
+            listed = self._admin.list_transactions()
+        except KafkaError as error:
+            self.close()
+            raise SourceUnavailable(
+                f"Kafka at {self._kafka.bootstrap} does not tell its transactions: {error}.",
+                hint="It is tried again; nothing is lost.",
+            ) from error
+        groups = cast("Iterable[Any]", listed.values() if isinstance(listed, dict) else [listed])
+        return [
+            (int(found[1]), str(one.state.value))
+            for group in groups
+            for one in group
+            if one.transactional_id.startswith(prefix) and (found := _ENDING.search(one.transactional_id))
+        ]
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
+
+
+def is_settled(states: Iterable[tuple[int, str]], checkpoint: int) -> bool:
+    """Whether everything up to a checkpoint is committed. Pure."""
+    return not any(number <= checkpoint and state in _OPEN for number, state in states)
+
+
+def newest_committed(states: Iterable[tuple[int, str]]) -> int:
+    """The last checkpoint of which something is committed; 0 if nothing is. Pure."""
+    return max((number for number, state in states if state in _COMMITTED), default=0)
+
+
+def _options(kafka: Kafka) -> dict[str, Any]:
+    unknown = [
+        name
+        for name in kafka.options
+        if name.startswith(("sasl.", "ssl.", "security.")) and name not in _JAVA_NAMES
+    ]
+    if unknown:
+        raise ConfigurationError(
+            f"The Kafka option {unknown[0]!r} cannot be used with a cluster's cuts.",
+            hint=f"Known: {', '.join(_JAVA_NAMES)}.",
+        )
+    given = {_JAVA_NAMES[name]: value for name, value in kafka.options.items() if name in _JAVA_NAMES}
+    return {"bootstrap_servers": kafka.bootstrap.split(","), **given}
