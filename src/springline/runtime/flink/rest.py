@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -179,6 +179,18 @@ class FlinkRest:
                 )
             time.sleep(0.1)
 
+    def wait_for(self, job: str, wanted: Callable[[str], bool], timeout_s: float) -> str:
+        """The job's state once it is as wanted. Raises SourceUnavailable when that takes too long."""
+        deadline = time.monotonic() + timeout_s
+        while not wanted(state := self.state(job)):
+            if time.monotonic() > deadline:
+                raise SourceUnavailable(
+                    f"Job {job} is {state} after {timeout_s:g} s.",
+                    hint="Look at its exceptions in Flink's page.",
+                )
+            time.sleep(0.1)
+        return state
+
     # -- checkpoints -----------------------------------------------------------------------------------------------
 
     def trigger_checkpoint(self, job: str, *, full: bool = False) -> str:
@@ -229,7 +241,7 @@ class FlinkRest:
 
     # -- HTTP ------------------------------------------------------------------------------------------------------
 
-    def _get(self, path: str) -> dict[str, Any]:
+    def _get(self, path: str) -> Any:
         return self._ask("GET", path, None)
 
     def _ask(self, method: str, path: str, body: Mapping[str, object] | None) -> dict[str, Any]:
