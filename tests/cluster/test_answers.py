@@ -19,7 +19,7 @@ from springline.sources.json_rows import JsonTable
 from springline.testing.flink import FlinkCluster
 from springline.testing.kafka import KafkaBroker
 from springline.testing.postgres import PostgresServer
-from tests.cluster.local import Local, rows, write
+from tests.cluster.local import DEADLINE_MS, Local, rows, write
 from tests.cluster.slow_functions import slowly
 
 TABLES = {
@@ -157,7 +157,7 @@ def _ask_after_a_slow_one(notes: Local) -> tuple[list[dict[str, object]], list[d
     with notes.capture(), notes.node() as node:
         assert rows(node, "SELECT text FROM shown") == [{"text": "quick"}]
         write(lines, {"op": "u", "id": 1, "text": "slow one"})
-        with node.runtime.read(require="now", deadline_ms=30_000) as snapshot:
+        with node.runtime.read(require="now", deadline_ms=DEADLINE_MS) as snapshot:
             return tuple(  # type: ignore[return-value]
                 snapshot.query(f"SELECT text FROM {one}").dictionaries() for one in ("desk.notes", "shown")
             )
@@ -224,7 +224,7 @@ def test_a_transaction_over_two_tables_is_seen_as_a_whole(
                 moved.start()
                 seen: set[int] = set()
                 for _ in range(15):
-                    with node.runtime.read(require="now", deadline_ms=30_000) as snapshot:
+                    with node.runtime.read(require="now", deadline_ms=DEADLINE_MS) as snapshot:
                         totals = [
                             snapshot.query(f"SELECT SUM(amount) AS total FROM {one}").dictionaries()[0][
                                 "total"

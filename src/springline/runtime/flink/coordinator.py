@@ -97,6 +97,7 @@ class Coordinator:
         self._last: Cut | None = None
         self._covered: Offsets = {}
         self._next_look = 0.0
+        self._lacking = ""
         self.error: SpringlineError | None = None
         """Why no cut can be made now; None when all is well."""
 
@@ -137,7 +138,7 @@ class Coordinator:
                     hint="Please report it with the log.",
                 )
                 return
-            self._stop.wait(min(5.0, 0.2 * 2 ** min(failures, 5)) * (0.5 + random.random()))
+            self._stop.wait(min(2.0, 0.1 * 2 ** min(failures, 5)) * (0.5 + random.random()))
 
     def _make_cuts(self) -> None:
         with kafka_errors(self._kafka, "making cuts"):
@@ -237,7 +238,7 @@ class Coordinator:
             times.append(time.monotonic())
             covered = mark.inputs if has_read else self._covered_by(deployed, mark.inputs)
             if covered is None:
-                _logger.debug("checkpoint %d was too early", checkpoint)
+                _logger.debug("checkpoint %d was too early: %s", checkpoint, self._lacking)
                 continue
             times.append(time.monotonic())
             offsets = self._settled(deployed, checkpoint)
@@ -281,6 +282,7 @@ class Coordinator:
             if covers(committed, inputs):
                 return committed
             if time.monotonic() > deadline:
+                self._lacking = lacking(committed, inputs)
                 return None
             self._pause()
 
@@ -318,6 +320,15 @@ class Coordinator:
 def covers(reached: Offsets, wanted: Offsets) -> bool:
     """Whether every partition was read up to where it is wanted. Pure."""
     return all(reached.get(place, 0) >= offset for place, offset in wanted.items())
+
+
+def lacking(reached: Offsets, wanted: Offsets) -> str:
+    """The partitions that were not read as far as they are wanted, for people. Pure."""
+    return ", ".join(
+        f"{topic}[{partition}] at {reached.get((topic, partition), 0)} of {offset}"
+        for (topic, partition), offset in sorted(wanted.items())
+        if reached.get((topic, partition), 0) < offset
+    )
 
 
 def _between(times: Sequence[float]) -> list[float]:
