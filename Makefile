@@ -1,6 +1,6 @@
 # Everything here works from a bare checkout: Python 3.11 or newer, make, and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo demo-check test law crash bench golden golden-check lint format lock clean
+.PHONY: help install install-dev demo demo-check test test-cluster services services-fetch law crash bench golden golden-check lint format lock clean
 
 KILLS ?= 50
 EXAMPLES ?=
@@ -8,9 +8,10 @@ ONLY ?=
 TESTS ?= tests
 GOLDEN ?=
 SAMPLE ?= 60
+SPRINGLINE_REQUIRE ?= kafka,flink
 
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .venv: install
 
@@ -28,7 +29,16 @@ demo-check: install ## Prove the demo without a browser: no answer is stale or w
 
 test: install-dev ## Run all tests (TESTS=tests/unit for some of them)
 	@tools/install-browser.sh || true
-	@.venv/bin/python -m pytest $(TESTS)
+	@.venv/bin/python -m pytest -m "not cluster" $(TESTS)
+
+test-cluster: install-dev ## Run those with a real Kafka and Flink (Java 17, Maven); SPRINGLINE_REQUIRE= skips what is missing
+	@SPRINGLINE_REQUIRE=$(SPRINGLINE_REQUIRE) .venv/bin/python -m pytest tests/cluster --timeout=900
+
+services: install-dev ## Run Kafka and Flink on this machine until Ctrl-C, to try the cluster
+	@.venv/bin/python -m springline.testing.services run
+
+services-fetch: install-dev ## Fetch Kafka and Flink into .services (done by the others when needed)
+	@.venv/bin/python -m springline.testing.services fetch
 
 law: install-dev ## Random queries over random changes, against SQLite and DuckDB; EXAMPLES=N for each of its tests
 	@SPRINGLINE_LAW_EXAMPLES=$(EXAMPLES) .venv/bin/python -m pytest tests/law --timeout=0
