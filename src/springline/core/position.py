@@ -150,6 +150,8 @@ class KafkaPosition(Position):
         if not isinstance(other, KafkaPosition):
             return NotImplemented
         return all(
+            self.generation(topic) >= generation for topic, generation in other.generations.items()
+        ) and all(
             (self.generation(topic), self.offsets.get((topic, partition), 0))
             >= (other.generation(topic), offset)
             for (topic, partition), offset in other.offsets.items()

@@ -141,7 +141,7 @@ class JsonRows:
                 if (mine := [one for one in objects if type(one) is structure])
                 for entry in quick.entries(mine)
             ], []
-        except (msgspec.DecodeError, UnicodeDecodeError, _NotExact):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _NotExact):
             return self._carefully(block)
 
     def _carefully(self, block: bytes) -> tuple[list[Entry], list[Rejected]]:
@@ -155,7 +155,7 @@ class JsonRows:
                 if not isinstance(value, dict):
                     raise ValueError("not a JSON object")
                 entry = self._careful_entry(cast("dict[str, Any]", value), line)
-            except (ValueError, msgspec.DecodeError) as error:
+            except (ValueError, msgspec.DecodeError, RecursionError) as error:
                 rejected.append(Rejected(number, line.decode(errors="replace"), str(error)))
                 continue
             if entry is not None:

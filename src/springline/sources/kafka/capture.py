@@ -18,7 +18,7 @@ from springline.sources.base import SourceStatus
 from springline.sources.kafka.connection import Connector, is_lost_place, is_lost_topic
 from springline.sources.kafka.directory import EARLIEST, LATEST, Directory, Offsets, Partition, Topic
 from springline.sources.kafka.formats.base import folded
-from springline.sources.kafka.places import Loss, Places
+from springline.sources.kafka.places import Loss, Places, must_load
 from springline.sources.kafka.reading import TopicReader, rejected_records
 from springline.sources.kafka.start import Start, starts
 
@@ -81,9 +81,15 @@ class Session:
         self._asked |= set(tables)
         self._look.set()
 
-    def look(self) -> None:
-        """Has the topics looked at now: somebody found a partition that is not read yet."""
-        self._look.set()
+    def identity(self) -> tuple[dict[str, int], dict[str, str]]:
+        """Which topics are read: their generations, and the broker's identifiers."""
+        return dict(self.places.generations), dict(self.places.identifiers)
+
+    def noticed(self, ends: dict[Partition, int], *, is_other: bool) -> None:
+        """Somebody asked where the partitions end. Has the topics looked at now where one is new or is not the one that is read."""
+        self.ends = ends
+        if is_other or not ends.keys() <= self.places.offsets.keys():
+            self._look.set()
 
     def status(self) -> SourceStatus:
         """How far it is, from what is known without asking the broker."""
@@ -128,10 +134,9 @@ class Session:
         """Compares what was read with what there is, and opens a consumer at the next records. What changes is durable before one is
         read."""
         topics, earliest, ends = self._survey(stop)
-        entries = self._schema_entries()
+        entries, new = self._schema_entries()
         asked = {str(one) for one in _listed(self._writer.progress().get(ASKED))} | self._asked
         waiting = {str(one) for one in _listed(self._writer.progress().get(_WAITING))}
-        new = self._new_tables()
         for name, reader in self._readers.items():
             topic = topics.get(name)
             loading: list[str] = []
@@ -184,10 +189,10 @@ class Session:
                 return topics, earliest, ends
 
     def _look_at_topics(self, stop: threading.Event) -> None:
-        topics, self.ends = self._directory.ends(list(self._readers), self.places.offsets, _ANSWER_S, stop)
-        now = {(one.name, number) for one in topics.values() for number in one.partitions}
-        identifiers = {name: topic.identifier for name, topic in topics.items()}
-        if self._asked or now != set(self.places.offsets) or identifiers != self.places.identifiers:
+        found = self._directory.ends(list(self._readers), self.places.offsets, _ANSWER_S, stop)
+        self.ends = now = found.stable
+        identifiers = {name: topic.identifier for name, topic in found.topics.items()}
+        if self._asked or now.keys() != self.places.offsets.keys() or identifiers != self.places.identifiers:
             self.begin(stop)
 
     def _load_again(
@@ -231,30 +236,30 @@ class Session:
 
     # -- what the log is told --------------------------------------------------------------------------------------
 
-    def _new_tables(self) -> set[str]:
-        """The tables that the log does not know yet."""
-        known = {str(one["name"]) for one in _listed(self._writer.progress().get(_TABLES))}
-        return {name for reader in self._readers.values() for name in reader.tables} - known
-
-    def _schema_entries(self) -> list[Entry]:
-        """Says what the tables are; again when the declaration has changed."""
-        schemas: list[TableSchema] = [
-            *(schema for reader in self._readers.values() for schema in reader.tables.values()),
-            self._rejected,
-        ]
-        declared = [schema.to_json() for schema in schemas]
-        known = _listed(self._writer.progress().get(_TABLES))
+    def _schema_entries(self) -> tuple[list[Entry], set[str]]:
+        """Says what the tables are, where that has changed; and which of them must be loaded: those that are new, and those whose rows
+        would not be what they are declared to be."""
+        declared = {schema.name: schema for schema in self._declared()}
+        known = {
+            str(one["name"]): TableSchema.from_json(one)
+            for one in _listed(self._writer.progress().get(_TABLES))
+        }
         if known == declared:
-            return []
-        gone = {str(one["name"]) for one in known} - {schema.name for schema in schemas}
-        entries: list[Entry] = [(Operation.DROP.value, name, None, None) for name in sorted(gone)]
-        entries += [schema_entry(schema) for schema in schemas]
-        if not known:
-            entries.append(load_entry(self._rejected.name, loading=False))
-        for name in gone:
+            return [], set()
+        entries: list[Entry] = []
+        for name in sorted(known.keys() - declared.keys()):
+            entries.append((Operation.DROP.value, name, None, None))
             self.places.loading.pop(name, None)
-        self._writer.save(_TABLES, declared)
-        return entries
+        entries += [schema_entry(schema) for name, schema in declared.items() if known.get(name) != schema]
+        if self._rejected.name not in known:
+            entries.append(load_entry(self._rejected.name, loading=False))
+        self._writer.save(_TABLES, [schema.to_json() for schema in declared.values()])
+        wanted = {name for name, schema in declared.items() if must_load(known.get(name), schema)}
+        return entries, wanted - {self._rejected.name}
+
+    def _declared(self) -> list[TableSchema]:
+        tables = [schema for reader in self._readers.values() for schema in reader.tables.values()]
+        return [*tables, self._rejected]
 
     def _load_entries(
         self, reader: TopicReader, loading: Collection[str], new: Collection[str]
@@ -265,7 +270,7 @@ class Session:
         for name, schema in reader.tables.items():
             if name in loading:
                 entries.append(load_entry(name, loading=True))
-                if not schema.key and name not in new:
+                if not schema.key:
                     entries.append((Operation.TRUNCATE.value, name, None, None))
             elif name in new:
                 entries.append(load_entry(name, loading=False))

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from springline.errors import ConfigurationError, SourceError, SourceUnavailable
 from springline.secret import Secret, redact
+from springline.sources.kafka.commits import Commits
 
 _OWNED: Final[Mapping[str, object]] = {
     "enable.auto.commit": False,
@@ -92,6 +93,8 @@ class Connector:
         self._options = {name: revealed(source, name, value) for name, value in options.items()}
         self.problem: KafkaError | None = None
         """What a client last said of its connections; None once they answer."""
+        self.is_down = False
+        """Whether no broker could be reached, as far as the clients know."""
 
     def __repr__(self) -> str:
         return f"Connector({self.source!r}, {self.where!r})"
@@ -125,6 +128,15 @@ class Connector:
             message, hint="It is tried again; check that the broker runs and can be reached."
         )
 
+    def answered(self) -> None:
+        """The brokers answer, so whatever there was is over."""
+        self.problem, self.is_down = None, False
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether waiting longer for an answer will not bring one."""
+        return self.is_down or (self.problem is not None and self.problem.code() in _TERMINAL)
+
     def late(self, timeout_s: float) -> SourceError:
         """No answer within a time: what the connections' last problem says, or that."""
         if self.problem is not None:
@@ -133,6 +145,10 @@ class Connector:
             f"{self._named} did not answer within {timeout_s:.3g} s.",
             hint="It is tried again; check that the broker runs and can be reached.",
         )
+
+    def commits(self) -> Commits:
+        """What is asked for commits under way."""
+        return Commits(self.source, self.where, self._options)
 
     @property
     def _named(self) -> str:
@@ -147,9 +163,12 @@ class Connector:
         }
 
     def _on_error(self, error: KafkaError) -> None:
-        """Called by a client, within its ``poll``. What is terminal is kept over what only follows from it."""
+        """Called by a client, within its ``poll``. What is terminal is kept over what only follows from it, and a reason over its
+        consequence."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self.is_down = True
         known = self.problem
-        if known is None or known.code() not in _TERMINAL:
+        if known is None or not (known.code() in _TERMINAL or error.code() == KafkaError._ALL_BROKERS_DOWN):
             self.problem = error
 
     def _made(self, make: Any) -> Any:

@@ -22,9 +22,13 @@ Offsets: TypeAlias = Mapping[Partition, int]
 _T = TypeVar("_T")
 
 _LOOK_S: Final = 0.1
+_PATIENCE_S: Final = 2.0
+"""How long brokers that cannot be reached may take to come back before it is said."""
 
 EARLIEST: Final[Any] = Spec.earliest()
 LATEST: Final[Any] = Spec.latest()
+_COMMITTED: Final[Any] = IsolationLevel.READ_COMMITTED
+_UNCOMMITTED: Final[Any] = IsolationLevel.READ_UNCOMMITTED
 
 
 def from_time(milliseconds: int) -> Any:
@@ -39,6 +43,20 @@ class Topic:
     name: str
     identifier: str
     partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Topics that exist, and the next offset of each of their partitions: behind what can be read (``stable``: before the first record of a
+    transaction that is open), and behind what is written."""
+
+    topics: Mapping[str, Topic]
+    stable: dict[Partition, int]
+    written: dict[Partition, int]
+
+    @property
+    def is_all_stable(self) -> bool:
+        return self.stable == self.written
 
 
 class Directory:
@@ -61,17 +79,24 @@ class Directory:
         known: Iterable[Partition],
         timeout_s: float,
         stop: threading.Event | None = None,
-    ) -> tuple[dict[str, Topic], dict[Partition, int]]:
-        """The topics that exist, and the end of each of their partitions: behind the last record that is committed. Partitions that
-        are ``known`` are asked for at once, so that this takes one round trip unless there are new ones."""
+    ) -> Ends:
+        """The topics that exist, and where each of their partitions ends. Partitions that are ``known`` are asked for at once, so that
+        this takes one round trip unless there are new ones."""
         began = time.monotonic()
-        asked = self._ask_offsets(known, LATEST, timeout_s)
+        known = list(known)
+        stable = self._ask_offsets(known, LATEST, timeout_s)
+        written = self._ask_offsets(known, LATEST, timeout_s, _UNCOMMITTED)
         topics = self._described(self._ask_topics(names, timeout_s), timeout_s, stop)
         partitions = [(one.name, number) for one in topics.values() for number in one.partitions]
         left_s = timeout_s - (time.monotonic() - began)
-        more = self._ask_offsets([one for one in partitions if one not in asked], LATEST, left_s)
-        both = {**asked, **more}
-        return topics, {one: self._offset(both[one], left_s, stop) for one in partitions}
+        if new := [one for one in partitions if one not in stable]:
+            stable |= self._ask_offsets(new, LATEST, left_s)
+            written |= self._ask_offsets(new, LATEST, left_s, _UNCOMMITTED)
+        return Ends(
+            topics,
+            {one: self._offset(stable[one], left_s, stop) for one in partitions},
+            {one: self._offset(written[one], left_s, stop) for one in partitions},
+        )
 
     def offsets(
         self,
@@ -112,14 +137,14 @@ class Directory:
         )
 
     def _ask_offsets(
-        self, partitions: Iterable[Partition], spec: Any, timeout_s: float
+        self, partitions: Iterable[Partition], spec: Any, timeout_s: float, isolation: Any = _COMMITTED
     ) -> dict[Partition, Any]:
         wanted = {TopicPartition(*one): spec for one in partitions}
         if not wanted:
             return {}
         found = self._asked(
             lambda: self._client().list_offsets(
-                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_asked_s(timeout_s)
+                wanted, isolation_level=isolation, request_timeout=_asked_s(timeout_s)
             )
         )
         return {(one.topic, one.partition): future for one, future in found.items()}
@@ -143,7 +168,7 @@ class Directory:
             numbers = sorted(int(one.id) for one in described.partitions)
             if numbers:
                 found[name] = Topic(name, identifier, tuple(numbers))
-        self._connector.problem = None
+        self._connector.answered()
         return found
 
     def _offset(self, future: Any, timeout_s: float, stop: threading.Event | None) -> int:
@@ -157,16 +182,18 @@ class Directory:
 
     def _result(self, future: Any, timeout_s: float, stop: threading.Event | None) -> Any:
         """Waits for an answer. Raises _Missing for a topic that is not there, and our errors otherwise."""
-        deadline_s = time.monotonic() + timeout_s + 1.0
+        began = time.monotonic()
         while True:
             try:
                 return future.result(_LOOK_S if stop is not None else timeout_s)
             except concurrent.futures.TimeoutError:
                 if stop is not None and stop.is_set():
                     raise SourceUnavailable(f"Source {self._connector.source!r} is stopping.") from None
-                if stop is None or time.monotonic() > deadline_s:
-                    self._client().poll(0)
-                    raise self._connector.late(timeout_s) from None
+                self._client().poll(0)
+                waited_s = time.monotonic() - began
+                is_over = waited_s > timeout_s or (waited_s > _PATIENCE_S and self._connector.is_hopeless)
+                if stop is None or is_over:
+                    raise self._connector.late(waited_s) from None
             except KafkaException as error:
                 if is_lost_topic(error.args[0]):
                     raise _Missing from error

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from springline.core.position import KafkaPosition, Position
+from springline.core.schema import TableSchema
 from springline.sources.kafka.directory import Offsets, Partition, Topic
 
 _Triples = list[tuple[str, int, int]]
@@ -184,6 +185,18 @@ class Places:
         }
         for table in tables:
             self.loading[table] = dict(targets)
+
+
+def must_load(known: TableSchema | None, declared: TableSchema) -> bool:
+    """Whether a table's rows have to be read again to be what is declared. A column that comes or goes leaves the others as they are; old
+    rows have NULL in it."""
+    if known is None:
+        return True
+    if known == declared:
+        return False
+    types = {column.name: column.type for column in known.columns}
+    is_other = any(types.get(column.name, column.type) != column.type for column in declared.columns)
+    return is_other or not declared.key or known.key != declared.key or known.kept != declared.kept
 
 
 def _is_of(targets: Offsets, topic: Topic) -> bool:

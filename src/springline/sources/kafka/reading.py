@@ -60,7 +60,7 @@ class TopicReader:
         """``only``: the tables that need a record; None for all of them. Raises SourceError where a registry does not answer."""
         values = [message.value() for message in messages]
         repeated = [only(message) for message in messages]
-        if self._many is not None and None not in values and not any(one is not None for one in repeated):
+        if self._many is not None and _are_ordinary(values, repeated):
             entries = self._many.decode_many(cast("list[bytes]", values))
             if entries is not None:
                 return Read(entries, max(map(_timestamp_us, messages), default=0) or None, 0)
@@ -107,6 +107,13 @@ def rejected_records(source: str) -> TableSchema:
     )
     key = ("topic", "partition", "offset")
     return TableSchema(f"{source}.rejected_records", columns, key, "Records that could not be rows")
+
+
+def _are_ordinary(values: Sequence[bytes | None], repeated: Sequence[Collection[str] | None]) -> bool:
+    """Whether all are values for all tables, of an ordinary size."""
+    return all(one is None for one in repeated) and all(
+        value is not None and len(value) <= LARGEST_RECORD_BYTES for value in values
+    )
 
 
 def _rejection(message: Message, value: bytes | None, reason: str, table: str) -> Entry:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import httpx
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
@@ -16,7 +15,6 @@ from springline.sources.kafka.formats.base import NotARow
 from springline.sources.kafka.formats.schemas import RegisteredSchema
 
 _SETTINGS: Final[Mapping[str, object]] = {"timeout": 5.0, "max.retries": 0}
-_SUBJECT_NOT_FOUND: Final = 40401
 
 
 class Registry:
@@ -48,7 +46,9 @@ class Registry:
             self._collect(schema, references)
         except SchemaRegistryError as error:
             raise self._error(error, identifier) from error
-        except (httpx.HTTPError, OSError) as error:
+        except (
+            Exception
+        ) as error:  # What the client's HTTP library raises is not of one kind, nor of one library.
             raise SourceUnavailable(
                 f"The schema registry at {self._where} (source {self._source!r}) does not answer: {redact(str(error))}.",
                 hint="It is tried again; check that the registry runs and can be reached.",

@@ -15,6 +15,7 @@ are one transaction of the log: readers see them together, and never a part of a
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal
 
@@ -27,13 +28,17 @@ from springline.sources.kafka import check
 from springline.sources.kafka.barrier import Barrier
 from springline.sources.kafka.capture import ASKED, OnLost, Session
 from springline.sources.kafka.connection import Connector
-from springline.sources.kafka.directory import Directory, Partition
+from springline.sources.kafka.directory import Directory, Ends, Partition
 from springline.sources.kafka.formats.schemas import SchemaById
 from springline.sources.kafka.reading import TopicReader, rejected_records
 from springline.sources.kafka.start import parse_start
 from springline.sources.kafka.tables import KafkaTable, check_tables
 
 _ON_LOST: Final = ("stop", "reload")
+_MARKERS_S: Final = 0.1
+"""How long is waited for the markers of commits where the broker cannot be asked whether there are any."""
+
+_PAUSE_S: Final = 0.002
 
 
 class KafkaSource:
@@ -84,11 +89,13 @@ class KafkaSource:
                 },
                 schemas,
             )
+        self._commits = self._connector.commits()
         self._barrier = Barrier(name, self._ask)
         self._session: Session | None = None
         self._is_known = threading.Event()
         self._known: dict[Partition, int] = {}
         self._generations: dict[str, int] = {}
+        self._identifiers: dict[str, str] = {}
         self._state: Literal["starting", "stopped"] = "stopped"
         self._error: str | None = None
 
@@ -122,7 +129,8 @@ class KafkaSource:
             session.close()
 
     def current_position(self, timeout_s: float) -> KafkaPosition:
-        """The ends of all partitions: of what is committed, so that an open transaction holds nobody up. Costs one round trip."""
+        """The ends of all partitions: of what is committed, so that an open transaction holds nobody up. Costs one round trip; two more
+        while transactions are open."""
         return self._barrier.position(timeout_s)
 
     def status(self) -> SourceStatus:
@@ -134,6 +142,7 @@ class KafkaSource:
     def close(self) -> None:
         """Idempotent."""
         self._directory.close()
+        self._commits.close()
 
     def request_reload(self, tables: Sequence[str] | None = None) -> None:
         """Loads tables (None: all that are kept) again while the source runs. Thread-safe. Rows stay readable meanwhile, and the tables say
@@ -150,39 +159,58 @@ class KafkaSource:
         writer.commit()
 
     def _ask(self, timeout_s: float) -> KafkaPosition:
-        session = self._session
-        if session is None and not self._is_known.wait(timeout_s):
+        """The answer for the barrier's callers; asked by one thread at a time."""
+        deadline_s = time.monotonic() + timeout_s
+        if not self._is_known.wait(timeout_s):
             raise SourceUnavailable(f"Source {self.name!r} has not begun to read within {timeout_s:g} s.")
         if (session := self._session) is not None:
-            self._known, self._generations = dict(session.ends), dict(session.places.generations)
-            identifiers = dict(session.places.identifiers)
-        else:
-            identifiers = dict[str, str]()
-        topics, ends = self._directory.ends(list(self._readers), self._known, timeout_s)
-        if session is not None:
-            session.ends = ends
-            if not ends.keys() <= session.places.offsets.keys():
-                session.look()
+            self._generations, self._identifiers = session.identity()
+        found = self._ends(deadline_s)
+        if not found.is_all_stable:
+            found = self._readable(found, deadline_s)
+        self._known = found.stable
         changed = [
-            name for name, one in topics.items() if identifiers.get(name, one.identifier) != one.identifier
+            name
+            for name, one in found.topics.items()
+            if self._identifiers.get(name, one.identifier) != one.identifier
         ]
+        if session is not None:
+            session.noticed(found.stable, is_other=bool(changed))
         if changed:
-            if session is not None:
-                session.look()
             raise SourceUnavailable(
                 f"Topic {changed[0]!r} of source {self.name!r} was made anew, and is not read yet.",
                 hint="It is looked at now; try again.",
             )
-        self._known = ends
-        return KafkaPosition(ends, self._generations)
+        return KafkaPosition(found.stable, self._generations)
+
+    def _ends(self, deadline_s: float) -> Ends:
+        return self._directory.ends(
+            list(self._readers), self._known, max(0.001, deadline_s - time.monotonic())
+        )
+
+    def _readable(self, found: Ends, deadline_s: float) -> Ends:
+        """The ends once every commit that was promised before is readable. Records behind a transaction that is still open are not: nobody
+        can read them, and it is not waited for."""
+        if self._commits.wait(deadline_s):
+            return self._ends(deadline_s)
+        grace_s = min(deadline_s, time.monotonic() + _MARKERS_S)
+        now = found
+        while time.monotonic() < grace_s and any(
+            end < found.written.get(one, 0) for one, end in now.stable.items()
+        ):
+            time.sleep(_PAUSE_S)
+            now = self._ends(deadline_s)
+        return now
 
     def _chosen(self, tables: Sequence[str] | None) -> list[str]:
         """Relations to load again, by their own names or the relations'."""
         kept = [name for reader in self._readers.values() for name in reader.loadable]
         if tables is None:
             return kept
-        names = [name if name in self._schemas else f"{self.name}.{name}" for name in tables]
-        names = [name for name in names if name != f"{self.name}.rejected_records"]
+        rejected = f"{self.name}.rejected_records"
+        names = [
+            name if name in self._schemas else f"{self.name}.{name}" for name in tables if name != rejected
+        ]
         if unknown := [name for name in names if name not in self._schemas]:
             raise ConfigurationError(
                 f"Source {self.name!r} has no table {unknown[0]!r}.",
