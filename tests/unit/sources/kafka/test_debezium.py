@@ -287,3 +287,9 @@ def test_a_key_may_be_a_text_that_is_no_json() -> None:
     assert entries(read, None, b"00123") == [("d", "s.t", ["00123", UNCHANGED], None)]
     assert entries(read, None, b"1e5") == [("d", "s.t", ["1e5", UNCHANGED], None)]
     assert entries(read, None, b'"quoted"') == [("d", "s.t", ["quoted", UNCHANGED], None)]
+
+
+def test_a_key_that_cannot_be_read_does_no_harm_to_a_row_that_has_its_own() -> None:
+    read = format_of(table(TEXTS))
+    assert entries(read, event("u", None, ROW), b"\xff{") == [("r", "s.t", None, STORED)]
+    assert entries(read, event("d", ROW, None), b"Struct{id=1}") == [("d", "s.t", GONE, None)]

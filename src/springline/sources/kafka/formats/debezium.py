@@ -52,15 +52,14 @@ class Debezium:
 
     def decode(self, key: bytes | None, value: bytes | None, headers: Headers) -> Decoded:
         fields, schema = self._opened(value) if value is not None else (None, None)
-        known, known_schema = self._key(key)
         if fields is None:
-            return tombstone(self._targets, known, known_schema)
+            return tombstone(self._targets, lambda: self._key(key))
         if (row := object_of(fields)) is None:
             raise NotARow("not a JSON object")
         told = schema or self._untold
         if is_envelope(row):
-            return envelope(self._targets, row, told, known, known_schema)
-        return flat(self._targets, row, told, known, known_schema, headers)
+            return envelope(self._targets, row, told, lambda: self._key(key))
+        return flat(self._targets, row, told, lambda: self._key(key), headers)
 
     def _opened(self, value: bytes) -> tuple[Any, RowSchema | None]:
         """What a value holds, and what its schema says where one lies beside it. A schema is looked at once."""

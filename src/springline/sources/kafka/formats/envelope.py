@@ -51,6 +51,10 @@ class RowSchema:
         return found
 
 
+Key = Callable[[], tuple[Fields | None, RowSchema | None]]
+"""Opens a record's key, if it has one, and its schema. Few records need it, and one that cannot be read does no harm to the others."""
+
+
 def row_fields(fields: Fields, inside: Callable[[Any], Fields]) -> Fields:
     """The schema's fields of a row: of an envelope's (``inside`` opens its parts), or the schema's own."""
     if "op" not in fields or not ("after" in fields or "before" in fields):
@@ -64,14 +68,8 @@ def is_envelope(fields: Fields) -> bool:
     )
 
 
-def envelope(
-    targets: Targets,
-    fields: Fields,
-    schema: RowSchema | None,
-    key: Fields | None,
-    key_schema: RowSchema | None,
-) -> Decoded:
-    """What a change event says. ``key``: the record's key, where it has one. Raises NotARow."""
+def envelope(targets: Targets, fields: Fields, schema: RowSchema | None, key: Key) -> Decoded:
+    """What a change event says. Raises NotARow."""
     source = object_of(fields.get("source")) or {}
     target = targets.of(source.get("db"), source.get("schema"), source.get("table"))
     operation = fields["op"]
@@ -83,7 +81,7 @@ def envelope(
     readers = schema.readers(target) if schema is not None else None
     old, new = object_of(fields.get("before")), object_of(fields.get("after"))
     if operation == "d":
-        row = _old(target, old, readers, key, key_schema)
+        row = _old(target, old, readers, key)
         if row is None:
             raise NotARow("a delete that tells no key: neither before nor the record's key has it")
         return Decoded([target.delete(row)], at)
@@ -94,20 +92,13 @@ def envelope(
         return Decoded([target.upsert(after)], at)
     if not target.schema.kept:
         raise NotARow(f"rows of {target.schema.name}, a stream, only come")
-    before = _old(target, old, readers, None, None)
+    before = _old(target, old, readers, _no_key)
     if before is None and not target.schema.key:
         raise NotARow("an update without its old row, of a table without a key")
     return Decoded([target.upsert(after, before)], at)
 
 
-def flat(
-    targets: Targets,
-    fields: Fields,
-    schema: RowSchema | None,
-    key: Fields | None,
-    key_schema: RowSchema | None,
-    headers: Headers,
-) -> Decoded:
+def flat(targets: Targets, fields: Fields, schema: RowSchema | None, key: Key, headers: Headers) -> Decoded:
     """What a row without an envelope says; ``__op``, ``__deleted`` and ``__source_ts_ms`` are Debezium's, as fields or headers. Raises NotARow."""
     target = targets.of(*(_told(fields, headers, name) for name in ("__db", "__schema", "__table")))
     if target is None:
@@ -117,7 +108,7 @@ def flat(
     at = int(stamp) * 1_000 if stamp is not None and str(stamp).isdigit() else None
     readers = schema.readers(target) if schema is not None else None
     if operation == "d" or deleted in (True, "true"):
-        row = _old(target, fields, readers, key, key_schema)
+        row = _old(target, fields, readers, key)
         if row is None:
             raise NotARow("a delete that tells no key")
         return Decoded([target.delete(row)], at)
@@ -125,18 +116,19 @@ def flat(
         return Decoded([target.truncate()], at)
     if not target.schema.kept and operation == "u":
         raise NotARow(f"rows of {target.schema.name}, a stream, only come")
-    if key is not None and not target.has_key(fields) and target.has_key(key):
-        fields = {**key, **fields}
+    if not target.has_key(fields):
+        known, _ = key()
+        fields = {**known, **fields} if known is not None and target.has_key(known) else fields
     return Decoded([target.upsert(target.sparse_row(fields, readers, is_unsent))], at)
 
 
-def tombstone(targets: Targets, key: Fields | None, key_schema: RowSchema | None) -> Decoded:
+def tombstone(targets: Targets, key: Key) -> Decoded:
     """A record without a value: the row of its key is no more. Behind a change event that said so already it changes nothing, and after a
     compaction it is all that is left. Raises NotARow."""
     target = targets.only
     if target is None or not target.schema.key:
         return NOTHING
-    row = _old(target, None, None, key, key_schema)
+    row = _old(target, None, None, key)
     if row is None:
         raise NotARow("neither a value nor a key that tells the row")
     return Decoded([target.delete(row)])
@@ -158,15 +150,18 @@ def _are_bytes(many: list[Any]) -> bool:
     return len(many) == len(_UNSENT) and all(type(one) is int and 0 <= one < 256 for one in many)
 
 
-def _old(
-    target: Target, fields: Any, readers: Readers | None, key: Fields | None, key_schema: RowSchema | None
-) -> Row | None:
+def _old(target: Target, fields: Fields | None, readers: Readers | None, key: Key) -> Row | None:
     """The old row's key, or the old row of a table without one; None where nothing tells it."""
     if fields is not None and (target.has_key(fields) or not target.schema.key):
         return target.key(fields, readers)
-    if key is not None and target.has_key(key):
-        return target.key(key, key_schema.readers(target) if key_schema is not None else None)
+    known, schema = key()
+    if known is not None and target.has_key(known):
+        return target.key(known, schema.readers(target) if schema is not None else None)
     return None
+
+
+def _no_key() -> tuple[None, None]:
+    return None, None
 
 
 def _committed_at_us(fields: Mapping[str, Any]) -> int | None:

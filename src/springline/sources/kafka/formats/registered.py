@@ -34,15 +34,14 @@ class Registered:
         self._known: dict[int, Opened] = {}
 
     def decode(self, key: bytes | None, value: bytes | None, headers: Headers) -> Decoded:
-        known, known_schema = self._key(key)
         if value is None:
-            return tombstone(self._targets, known, known_schema)
+            return tombstone(self._targets, lambda: self._key(key))
         found, schema = self._opened(value)
         if (fields := object_of(found)) is None:
             raise NotARow("not a record with fields")
         if is_envelope(fields):
-            return envelope(self._targets, fields, schema, known, known_schema)
-        return flat(self._targets, fields, schema, known, known_schema, headers)
+            return envelope(self._targets, fields, schema, lambda: self._key(key))
+        return flat(self._targets, fields, schema, lambda: self._key(key), headers)
 
     def _opened(self, value: bytes) -> tuple[Any, RowSchema]:
         identifier, payload = framed(value)
