@@ -6,11 +6,12 @@ that a test can kill it. Flink's connector to Kafka and its Python side are on t
 ::
 
     with FlinkCluster(Path("flink")) as cluster:
-        subprocess.run([cluster.python, "job.py"], env={**os.environ, **cluster.environment})
+        subprocess.run([*cluster.flink_run, "-py", "job.py"], env={**os.environ, **cluster.environment})
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from typing import Any, Final, Literal
 
 from springline.errors import ConfigurationError
 from springline.testing import artefacts
-from springline.testing.processes import ServerProcess, free_ports
+from springline.testing.processes import ServerProcess, free_ports, lock_folder
 
 DEFAULT_SETTINGS: Final[Mapping[str, str]] = {
     "jobmanager.memory.process.size": "1024m",
@@ -45,6 +46,7 @@ DEFAULT_SETTINGS: Final[Mapping[str, str]] = {
     "web.refresh-interval": "250",
     "web.checkpoints.history": "50",
 }
+_NO_ANSWER: Final = (OSError, ValueError, http.client.HTTPException)
 _HIGH_AVAILABILITY: Final[Mapping[str, str]] = {
     "high-availability.type": "zookeeper",
     "high-availability.cluster-id": "/springline",
@@ -98,6 +100,7 @@ class FlinkCluster:
         self._first_taskmanagers = taskmanagers
         self._has_zookeeper = zookeeper
         self._flink: artefacts.Flink | None = None
+        self._lock: int | None = None
         self._ports: list[int] = []
         self._numbers = count(1)
         self._zookeeper: ServerProcess | None = None
@@ -118,7 +121,7 @@ class FlinkCluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What has to be in the environment of a program that submits a job here (with PyFlink, or ``bin/flink`` of FLINK_HOME)."""
+        """What has to be in the environment of a program that submits a job here, be it ``flink_run`` or one with PyFlink."""
         self._started()
         flink = self._distribution()
         return {
@@ -128,6 +131,18 @@ class FlinkCluster:
             "FLINK_LOG_DIR": str(self.logs),
             "PATH": f"{flink.python.parent}{os.pathsep}{os.environ['PATH']}",
         }
+
+    @property
+    def flink_run(self) -> list[str]:
+        """The command that submits a job here, to go on with ``-py job.py``, say. It wants the ``environment``."""
+        return [str(self._distribution().home / "bin" / "flink"), "run"]
+
+    @property
+    def client_settings(self) -> dict[str, str]:
+        """What ``python job.py`` has to set in its table environment's configuration to run its jobs here: on its own, PyFlink runs
+        them inside the client."""
+        rest = str(self._started()[0])
+        return {"execution.target": "remote", "rest.address": "127.0.0.1", "rest.port": rest}
 
     @property
     def jobmanager(self) -> int | None:
@@ -144,8 +159,10 @@ class FlinkCluster:
         ConfigurationError, with the end of the log, where a process does not come up."""
         if self.jobmanager is not None:
             return
-        self._prepare()
+        flink = self._distribution()
+        self._lock = self._lock or lock_folder(self.folder)
         try:
+            self._prepare(flink)
             if self._has_zookeeper:
                 self._zookeeper = self._launch("zookeeper", "zookeeper.sh", "1")
             self._launch_jobmanager()
@@ -163,7 +180,7 @@ class FlinkCluster:
             process.ask_to_end()
         for process in [*clients, *([self._zookeeper] if self._zookeeper else [])]:
             process.end()
-        self._taskmanagers.clear()
+        self._let_go()
 
     def start_jobmanager(self, timeout_s: float = 120.0) -> None:
         """Starts the JobManager after :meth:`kill_jobmanager`; returns when it leads and the living TaskManagers are registered.
@@ -235,8 +252,7 @@ class FlinkCluster:
             )
         return self._ports
 
-    def _prepare(self) -> None:
-        flink = self._distribution()
+    def _prepare(self, flink: artefacts.Flink) -> None:
         for name in ("conf", "logs", "checkpoints", "temporary", "zookeeper", "jobs"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         if not self._ports:
@@ -285,8 +301,16 @@ class FlinkCluster:
         # Python functions run inside TaskManagers: with what their environment has, not with ours.
         environment = {**self.environment, "PYTHONPATH": ""}
         command = [str(self._distribution().home / "bin" / script), "start-foreground", *arguments]
+        if self._lock is None:
+            raise ConfigurationError(
+                f"The Flink cluster in {self.folder} does not run.", hint="Call start() first."
+            )
         return ServerProcess(
-            f"Flink's {name}", command, log=self.logs / f"{name}.log", environment=environment
+            f"Flink's {name}",
+            command,
+            log=self.logs / f"{name}.log",
+            lock=self._lock,
+            environment=environment,
         )
 
     def _launch_jobmanager(self) -> None:
@@ -312,14 +336,14 @@ class FlinkCluster:
     def _leads(self) -> bool:
         try:
             self.request("/overview", timeout_s=2.0)
-        except (OSError, ValueError):
+        except _NO_ANSWER:
             return False
         return True
 
     def _registered(self, numbers: set[int]) -> bool:
         try:
             known = self.request("/taskmanagers", timeout_s=2.0)["taskmanagers"]
-        except (OSError, ValueError):
+        except _NO_ANSWER:
             return False
         return {f"taskmanager-{number}" for number in numbers} <= {entry["id"] for entry in known}
 
@@ -327,4 +351,10 @@ class FlinkCluster:
         for process in [*self._taskmanagers.values(), self._jobmanager, self._zookeeper]:
             if process is not None:
                 process.kill()
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._taskmanagers.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import uuid
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from confluent_kafka.admin import AdminClient
 
 from springline.errors import ConfigurationError
 from springline.testing import artefacts
-from springline.testing.processes import ServerProcess, free_ports, is_free
+from springline.testing.processes import ServerProcess, free_ports, is_free, lock_folder
 
 DEFAULT_SETTINGS: Final[Mapping[str, str]] = {
     "auto.create.topics.enable": "false",
@@ -111,29 +112,11 @@ class KafkaBroker:
         if self.pid is not None:
             return
         java, jars = artefacts.java(), artefacts.broker()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._choose_ports()
-        (self.folder / "log4j2.properties").write_text(_LOGGING)
-        lines = [f"{name}={_escaped(value)}\n" for name, value in self._properties().items()]
-        (self.folder / "server.properties").write_text("".join(lines))
-        command = [
-            str(java),
-            f"-Xmx{self._heap_mb}m",
-            "-XX:+UseSerialGC",
-            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
-            "-cp",
-            f"{jars}/*",
-        ]
-        if not (self.folder / "data" / "meta.properties").exists():
-            self._format(command)
-        arguments = ["kafka.Kafka", str(self.folder / "server.properties")]
-        self._process = ServerProcess("The Kafka broker", [*command, *arguments], log=self.log_path)
+        lock = lock_folder(self.folder)
         try:
-            self._process.wait_until(self._answers, timeout_s)
-        except BaseException:
-            self._process.kill()
-            raise
-        self._remembered.write_text(json.dumps(self._ports))
+            self._start(java, jars, lock, timeout_s)
+        finally:
+            os.close(lock)
 
     def stop(self) -> None:
         """Stops the broker in order. Idempotent."""
@@ -162,6 +145,32 @@ class KafkaBroker:
         self.stop()
 
     # How it is done.
+
+    def _start(self, java: Path, jars: Path, lock: int, timeout_s: float) -> None:
+        self._choose_ports()
+        (self.folder / "log4j2.properties").write_text(_LOGGING)
+        lines = [f"{name}={_escaped(value)}\n" for name, value in self._properties().items()]
+        (self.folder / "server.properties").write_text("".join(lines))
+        command = [
+            str(java),
+            f"-Xmx{self._heap_mb}m",
+            "-XX:+UseSerialGC",
+            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
+            "-cp",
+            f"{jars}/*",
+        ]
+        if not (self.folder / "data" / "meta.properties").exists():
+            self._format(command)
+        arguments = ["kafka.Kafka", str(self.folder / "server.properties")]
+        self._process = ServerProcess(
+            "The Kafka broker", [*command, *arguments], log=self.log_path, lock=lock
+        )
+        try:
+            self._process.wait_until(self._answers, timeout_s)
+        except BaseException:
+            self._process.kill()
+            raise
+        self._remembered.write_text(json.dumps(self._ports))
 
     def _address(self, listener: int) -> str:
         if not self._ports:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -23,7 +25,9 @@ from springline.errors import ConfigurationError
 POLL_S: Final = 0.05
 PORTS: Final = range(20_000, 32_000)
 
-_GUARD: Final = 'read -r over || kill -9 -- "-$1"'
+_ERROR: Final = re.compile(r"\b(ERROR|FATAL)\b|Exception")
+_ERROR_LINES: Final = 6
+_GUARD: Final = 'read -r over || kill -s KILL -- "-$1"'
 _running: set[ServerProcess] = set()
 
 
@@ -31,11 +35,19 @@ class ServerProcess:
     """One running process and whatever it starts. Not thread-safe."""
 
     def __init__(
-        self, name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        lock: int,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Starts ``command`` in the folder of ``log``, to which its output is appended. ``environment`` goes over ours."""
+        """Starts ``command`` in the folder of ``log``, to which its output is appended. ``environment`` goes over ours. It keeps
+        the ``lock`` on its folder (:func:`lock_folder`) as long as it lives."""
         self.name = name
         self.log = log
+        self._log_from = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
@@ -44,6 +56,7 @@ class ServerProcess:
                 stderr=output,
                 # Ctrl-C in the terminal is for us, who then stop it in order.
                 start_new_session=True,
+                pass_fds=(lock,),
                 cwd=log.parent,
                 env={**os.environ, **(environment or {})},
             )
@@ -100,12 +113,19 @@ class ServerProcess:
             time.sleep(POLL_S)
 
     def log_tail(self, lines: int = 20) -> str:
-        """The last lines that it printed."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        """The last lines that it printed, and before them the first that tell of an error."""
+        with self.log.open("rb") as printed:
+            printed.seek(self._log_from)
+            text = printed.read().decode(errors="replace").splitlines()
+        errors = [number for number, line in enumerate(text[:-lines]) if _ERROR.search(line)]
+        if not errors:
+            return "\n".join(text[-lines:])
+        first = text[errors[0] : min(errors[0] + _ERROR_LINES, len(text) - lines)]
+        return "\n".join([*first, "...", *text[-lines:]])
 
     def _failed(self, what: str) -> ConfigurationError:
         return ConfigurationError(
-            f"{self.name} {what}. The end of {self.log}:\n{self.log_tail()}\n",
+            f"{self.name} {what}. From {self.log}:\n{self.log_tail()}\n",
             hint="See what it says about a port, the memory or the disk, then start it again.",
         )
 
@@ -117,6 +137,24 @@ def kill_all() -> None:
 
 
 atexit.register(kill_all)
+
+
+def lock_folder(folder: Path) -> int:
+    """Makes the folder and locks it for us and the processes that the lock is given to. Close the descriptor to let go of
+    it: it is free when all of them have ended. Raises ConfigurationError where somebody else has it.
+
+    Kafka's own lock comes too late: a second broker has written into the first one's metadata before it sees it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise ConfigurationError(
+            f"Another server works in {folder}.", hint="Stop it, or use another folder."
+        ) from error
+    return lock
 
 
 def free_ports(count: int) -> list[int]:

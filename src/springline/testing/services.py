@@ -25,9 +25,9 @@ _LOOK_EVERY_S: Final = 0.5
 
 def fetch() -> None:
     """Fetches what is not there yet, and says so."""
-    folder = artefacts.folder()
     print(
-        f"Fetching Kafka and Flink {artefacts.FLINK_VERSION} into {folder} (once; a minute or two) ...",
+        f"Fetching what is missing of Kafka and Flink {artefacts.FLINK_VERSION} into {artefacts.folder()} "
+        "(once; a minute or two) ...",
         flush=True,
     )
     artefacts.fetch()
