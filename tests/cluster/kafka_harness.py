@@ -22,6 +22,17 @@ from springline.testing.kafka import KafkaBroker
 COLUMNS = {"id": "BIGINT", "n": "INT"}
 PATIENCE_S = 60.0
 
+BAG: dict[str, Any] = {"key": ()}
+"""Of a table without a key every record is a row: what came twice is seen."""
+
+
+def numbered(count: int, begin: int = 0) -> list[dict[str, int]]:
+    return [{"id": number, "n": 0} for number in range(begin, begin + count)]
+
+
+def rows(count: int, begin: int = 0) -> list[tuple[int, int]]:
+    return sorted(((number, 0) for number in range(begin, begin + count)), key=repr)
+
 
 class Topic:
     """A topic of a test's own."""

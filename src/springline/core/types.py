@@ -298,7 +298,7 @@ def _store_timestamp(value: object, *, zoned: bool) -> int:
         if (infinite := _infinite(value)) is not None:
             return infinite
         if (days := _far_date(re.split("[T ]", value)[0])) is not None:
-            return days * _DAY_US + _store_time(re.split("[T ]", value)[1].removesuffix("Z"))
+            return _store_whole(days * _DAY_US + _store_time(re.split("[T ]", value)[1].removesuffix("Z")))
         value = dt.datetime.fromisoformat(value)
     if isinstance(value, dt.datetime):
         if zoned and value.tzinfo is not None:

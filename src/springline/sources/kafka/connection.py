@@ -67,8 +67,8 @@ _TERMINAL: Final[Mapping[int, str]] = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "Allow the user DESCRIBE on the cluster.",
     KafkaError.MSG_SIZE_TOO_LARGE: "Raise fetch.max.bytes and receive.message.max.bytes in the source's options.",
     KafkaError._BAD_COMPRESSION: "The topic is compressed in a way that this client library does not know; update it.",
-    KafkaError._UNSUPPORTED_FEATURE: "The broker is too old: Kafka 2.1 and newer are supported.",
-    KafkaError.UNSUPPORTED_VERSION: "The broker is too old: Kafka 2.1 and newer are supported.",
+    KafkaError._UNSUPPORTED_FEATURE: "The broker is too old for this client library; update the one or the other.",
+    KafkaError.UNSUPPORTED_VERSION: "The broker is too old for this client library; update the one or the other.",
 }
 """Errors that no retry will change, and what to do about them."""
 

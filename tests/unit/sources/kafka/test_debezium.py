@@ -159,6 +159,8 @@ NOON_US = SECOND * 1_000_000 + 123_456
         ("TIMESTAMP", "int64", "io.debezium.time.MicroTimestamp", {}, -9_223_372_036_832_400_000, NEVER),
         ("BIGINT", "int64", "io.debezium.time.MicroTimestamp", {}, NOON_US, NOON_US),
         ("TIMESTAMP_LTZ", "string", "io.debezium.time.ZonedTimestamp", {}, "2023-11-14T02:00:00.5+02:00", SECOND * 1_000_000 + 500_000),
+        ("TIMESTAMP_LTZ", "string", "io.debezium.time.ZonedTimestamp", {}, "+292278994-08-16T23:00:00Z", FOREVER),
+        ("TIMESTAMP_LTZ", "string", "io.debezium.time.ZonedTimestamp", {}, "-292275055-05-16T23:00:00Z", NEVER),
         ("TIMESTAMP", "string", "io.debezium.time.ZonedTimestamp", {}, "2023-11-14T02:00:00+02:00", SECOND * 1_000_000),
         ("DECIMAL(12, 2)", "bytes", "org.apache.kafka.connect.data.Decimal", {"parameters": {"scale": "2", "connect.decimal.precision": "12"}}, base64_of(-1250, 2), -1250),
         ("DECIMAL(38, 4)", "bytes", "org.apache.kafka.connect.data.Decimal", {"parameters": {"scale": "4"}}, base64_of(10**30 + 1, 13), "100000000000000000000000000.0001"),
@@ -190,6 +192,7 @@ def test_a_schema_says_what_values_are(
     ("sql", "logical", "value"),
     [
         ("TIMESTAMP", "io.debezium.time.Timestamp", 1 << 62),
+        ("TIMESTAMP", "io.debezium.time.ZonedTimestamp", "+300000-01-01T00:00:00Z"),
         ("DATE", "io.debezium.time.Date", 1 << 31),
         ("TIME", "io.debezium.time.MicroTime", -1),
         ("TIME", "io.debezium.time.Date", 5),
@@ -267,7 +270,7 @@ def test_a_topic_may_hold_several_tables() -> None:
 def test_a_table_without_a_key_is_a_bag_of_whole_rows() -> None:
     read = format_of(table(TEXTS, key=()))
     old = {**ROW, "name": "x"}
-    assert entries(read, event("c", None, ROW)) == [("c", "s.t", None, STORED)]
+    assert entries(read, event("c", None, ROW)) == [("r", "s.t", None, STORED)]
     assert entries(read, event("u", old, ROW)) == [("u", "s.t", [1, "x", 1250], STORED)]
     assert entries(read, event("d", ROW, None)) == [("d", "s.t", STORED, None)]
     with pytest.raises(NotARow, match="without its old row"):
@@ -276,7 +279,7 @@ def test_a_table_without_a_key_is_a_bag_of_whole_rows() -> None:
 
 def test_rows_of_a_stream_only_come() -> None:
     read = format_of(table(TEXTS, key=(), kept=False))
-    assert entries(read, event("c", None, ROW)) == [("c", "s.t", None, STORED)]
+    assert entries(read, event("c", None, ROW)) == [("r", "s.t", None, STORED)]
     for other in (event("u", None, ROW), event("d", ROW, None), event("t")):
         with pytest.raises(NotARow, match="only come"):
             entries(read, other)

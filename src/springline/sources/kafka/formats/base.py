@@ -108,7 +108,7 @@ class Target:
             raise NotARow(
                 "a value was not sent because it did not change, and the table has no key to find it by"
             )
-        return ("c", name, None, row) if before is None else ("u", name, before, row)
+        return ("r", name, None, row) if before is None else ("u", name, before, row)
 
     def delete(self, before: Row) -> Entry:
         if not self.schema.kept:

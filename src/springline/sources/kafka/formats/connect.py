@@ -32,6 +32,7 @@ _ZONED: Final = "io.debezium.time.ZonedTimestamp"
 
 # How Debezium writes PostgreSQL's infinite timestamps: the JDBC driver's largest and smallest milliseconds, as they come out in each unit.
 _INFINITE_MS: Final = {9_223_372_036_825_200_000: FOREVER, -9_223_372_036_832_400_000: NEVER}
+_INFINITE_YEARS: Final = {"+292278994": FOREVER, "-292275055": NEVER}
 
 
 def named_reader(
@@ -56,8 +57,8 @@ def named_reader(
     if name == _VARIABLE_DECIMAL:
         plain = reader(type_, unit_ns)
         return lambda value: plain(_variable(value))
-    if name == _ZONED and type_.name == "TIMESTAMP":
-        return lambda value: store(value, SqlType("TIMESTAMP_LTZ"))
+    if name == _ZONED and type_.name in ("TIMESTAMP", "TIMESTAMP_LTZ"):
+        return _zoned
     return reader(type_, unit_ns)
 
 
@@ -99,6 +100,12 @@ def _moment(value: Any, kind: str, size_ns: int) -> int:
     if (infinite := _INFINITE_MS.get(number)) is not None:
         return infinite
     return instant(number * size_ns // 1_000)
+
+
+def _zoned(value: Any) -> Stored:
+    """A TIMESTAMP takes it in UTC."""
+    year = str(value)[:10]
+    return _INFINITE_YEARS[year] if year in _INFINITE_YEARS else store(value, SqlType("TIMESTAMP_LTZ"))
 
 
 def _whole(value: Any) -> int:
