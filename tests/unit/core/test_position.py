@@ -18,12 +18,10 @@ from springline.core.position import (
 )
 
 numbers = st.integers(0, 2**64 - 1)
-topics = st.from_regex(r"[a-zA-Z0-9._-]{1,20}", fullmatch=True)
+topics = st.sampled_from(["a", "b.c", "_D-9", "0"])
 kafka_positions = st.builds(
     KafkaPosition,
-    st.dictionaries(
-        st.tuples(st.one_of(st.just("a"), topics), st.integers(0, 3)), st.integers(0, 2**63 - 1), max_size=5
-    ),
+    st.dictionaries(st.tuples(topics, st.integers(0, 3)), st.integers(0, 2**63 - 1), max_size=5),
     st.dictionaries(st.just("a"), st.integers(1, 3)),
 )
 positions = st.one_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from springline.core.position import KafkaPosition
@@ -116,6 +116,7 @@ def test_new_partitions_are_read_from_their_beginning() -> None:
     assert places.extend(wide, {**NONE, ("t", 2): 0}) == []
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from([P, Q]), st.integers(0, 40)), max_size=20), st.booleans())
 def test_what_is_saved_is_what_was_and_the_position_never_goes_back(
     steps: list[tuple[Any, int]], reloads: bool
