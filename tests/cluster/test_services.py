@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -344,6 +345,14 @@ def test_the_services_run_until_they_are_interrupted(
             direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with direct.open(f"{flink}/overview", timeout=30) as overview:
                 assert json.load(overview)["slots-total"] == 2
+            [submit] = re.findall(r"^  (.* -py) job\.py$", said, re.MULTILINE)
+            job = {"statements": ["SELECT shout('oslo')"], "settings": {}, "collect": True}
+            command = shlex.join([str(JOB), json.dumps(job)])
+            done = subprocess.run(
+                f"{submit} {command}", shell=True, capture_output=True, text=True, check=True
+            )
+            assert done.stdout.splitlines()[0].startswith("Job has been submitted with JobID")
+            assert json.loads(done.stdout.splitlines()[-1]) == [["OSLO!"]]
         finally:
             running.send_signal(signal.SIGINT)
             rest, _ = running.communicate()

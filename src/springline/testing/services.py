@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 import signal
 import sys
 import time
@@ -54,13 +55,14 @@ def run(folder: Path, *, taskmanagers: int, slots: int, port: int | None) -> Non
 
 def described(broker: KafkaBroker, cluster: FlinkCluster) -> str:
     """What somebody who tries them has to know."""
-    submit = " ".join(f"{name}={cluster.environment[name]}" for name in ("FLINK_CONF_DIR", "FLINK_LIB_DIR"))
+    names = ("FLINK_CONF_DIR", "FLINK_LIB_DIR")
+    variables = " ".join(f"{name}={shlex.quote(cluster.environment[name])}" for name in names)
     return f"""
 Kafka   {broker.bootstrap}
 Flink   {cluster.rest}
 
 A PyFlink job runs here with
-  {submit} {cluster.python} job.py
+  {variables} {shlex.join(cluster.flink_run)} -py job.py
 
 Logs: {broker.log_path} and {cluster.logs}
 Ctrl-C stops them. They keep their data in {broker.folder.parent}: remove it to begin anew."""
