@@ -88,8 +88,8 @@ def run(kafka: Any, flink: Any) -> Run:
     )
     rest = FlinkRest(flink.rest)
     deployed = submit(_together(jobs), environment)
-    rest.wait_for(deployed.job_id, lambda state: state == "RUNNING", DEADLINE_S)
     try:
+        rest.wait_until_running(deployed.job_id, DEADLINE_S)
         for number in range(TICKS):
             feeder.feed(number)
             checkpoint = _covering(rest, deployed.job_id, feeder)
@@ -264,13 +264,9 @@ class Feeder:
     def _open(self) -> list[str]:
         answer: Any = self._transactions.list_transactions()
         listed = [one for part in (answer.values() if isinstance(answer, dict) else [answer]) for one in part]
-        return [
-            one.transactional_id
-            for one in listed
-            if one.transactional_id.startswith(RUN)
-            and "Complete" not in str(one.state)
-            and "Empty" not in str(one.state)
-        ]
+        ended = ("EMPTY", "COMPLETE_COMMIT", "COMPLETE_ABORT", "DEAD")
+        ours = [one for one in listed if one.transactional_id.startswith(RUN)]
+        return [one.transactional_id for one in ours if not str(one.state).upper().endswith(ended)]
 
     def read(self) -> Rows:
         """All rows of all views, as far as transactions are committed."""

@@ -26,7 +26,7 @@ from sqlglot.expressions.core import Expr as Tree
 
 from springline.runtime.flink.ddl import name
 from springline.runtime.flink.gaps import refused
-from springline.runtime.flink.positions import Edits, span
+from springline.runtime.flink.positions import Edits, is_query, span
 from springline.runtime.flink.reading import Expressions, Reading
 from springline.sql.aggregate_calls import is_aggregate
 from springline.sql.typed import INTEGER_RANGES, Guard, Typed, bounds
@@ -123,7 +123,7 @@ class Failing:
         """What must hold for a row to take part in its group: the arguments of the aggregates do not fail."""
         made: list[str] = []
         for node in nodes:
-            for one in node.walk(prune=lambda part: isinstance(part, exp.Query)):
+            for one in node.walk(prune=is_query):
                 if is_aggregate(one):
                     made += self._of_aggregate(one)
         return list(dict.fromkeys(made))

@@ -217,7 +217,13 @@ def _is_top_n(node: exp.Window) -> bool:
 
 
 def _limits(node: exp.Binary, name: str) -> bool:
-    kinds = {exp.EQ: "both", exp.LT: "left", exp.LTE: "left", exp.GT: "right", exp.GTE: "right"}
+    kinds: dict[type[Tree], str] = {
+        exp.EQ: "both",
+        exp.LT: "left",
+        exp.LTE: "left",
+        exp.GT: "right",
+        exp.GTE: "right",
+    }
     kind = kinds.get(type(node))
     if kind is None:
         return False

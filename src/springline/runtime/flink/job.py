@@ -24,6 +24,17 @@ FAILS = "_fails"
 
 RANGES = {"SMALLINT": 2**15, "INT": 2**31, "BIGINT": 2**63}
 
+PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
+    "BOOLEAN": bool,
+    "STRING": str,
+    "BYTES": (bytes, bytearray),
+    "DATE": datetime.date,
+    "TIME": datetime.time,
+    "TIMESTAMP": datetime.datetime,
+    "TIMESTAMP_LTZ": datetime.datetime,
+    "ARRAY": (list, tuple),
+}
+
 
 class Refused(Exception):
     """What is wrong, and with which relation or function."""
@@ -52,14 +63,13 @@ def main() -> int:
 
 def run(job: dict[str, Any], *, explain: bool) -> dict[str, Any]:
     """Defines everything, then submits all INSERTs as one job."""
-    from pyflink.common import Configuration
-    from pyflink.table import EnvironmentSettings, TableEnvironment
-
-    configuration = Configuration()
+    # PyFlink is not among our packages: only here is it known.
+    table: Any = importlib.import_module("pyflink.table")
+    configuration = importlib.import_module("pyflink.common").Configuration()
     for key, value in {"pipeline.name": job["name"], **job["configuration"]}.items():
         configuration.set_string(key, value)
-    settings = EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(configuration)
-    environment = TableEnvironment.create(settings.build())
+    settings = table.EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(configuration)
+    environment = table.TableEnvironment.create(settings.build())
     for function in job["functions"]:
         register(environment, function)
     statements = environment.create_statement_set()
@@ -98,8 +108,7 @@ def reason(error: BaseException) -> str:
 
 def register(environment: Any, function: dict[str, Any]) -> None:
     """A function under its name, and one that says whether it raises. Where it raises, the first gives NULL or no rows."""
-    from pyflink.table.udf import udf, udtf
-
+    made_of: Any = importlib.import_module("pyflink.table.udf")
     name, kinds = function["sql_name"], [kind for _, kind in function["returns"]]
     if function["file"] is not None:
         environment.add_python_file(function["file"])
@@ -113,11 +122,11 @@ def register(environment: Any, function: dict[str, Any]) -> None:
         raise Refused(message, name) from error
     if function["returns"][0][0]:
         value, fails = rows_of(module, path, kinds)
-        made = udtf(value, input_types=function["arguments"], result_types=kinds)
+        made = made_of.udtf(value, input_types=function["arguments"], result_types=kinds)
     else:
         value, fails = value_of(module, path, kinds[0])
-        made = udf(value, input_types=function["arguments"], result_type=kinds[0])
-    asked = udf(fails, input_types=function["arguments"], result_type="BOOLEAN")
+        made = made_of.udf(value, input_types=function["arguments"], result_type=kinds[0])
+    asked = made_of.udf(fails, input_types=function["arguments"], result_type="BOOLEAN")
     environment.create_temporary_system_function(name, made)
     environment.create_temporary_system_function(name + FAILS, asked)
 
@@ -182,19 +191,9 @@ def fitting(value: Any, kind: str) -> Any:
         if abs(rounded) >= decimal.Decimal(10) ** (precision - scale):
             raise ValueError(f"{value} is beyond {kind}")
         return rounded
-    wanted = {
-        "BOOLEAN": bool,
-        "STRING": str,
-        "BYTES": (bytes, bytearray),
-        "DATE": datetime.date,
-        "TIME": datetime.time,
-        "TIMESTAMP": datetime.datetime,
-        "TIMESTAMP_LTZ": datetime.datetime,
-        "ARRAY": (list, tuple),
-    }[base]
-    if not isinstance(value, wanted):
+    if not isinstance(value, PYTHON_TYPES[base]):
         raise TypeError(f"{type(value).__name__} is not {kind}")
-    return list(value) if base == "ARRAY" else value
+    return value
 
 
 if __name__ == "__main__":

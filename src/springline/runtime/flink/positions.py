@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from sqlglot import exp
 from sqlglot.expressions.core import Expr as Tree
+from sqlglot.expressions.core import Expression
 
 from springline.sql.dialect import Flink
 
@@ -33,7 +34,7 @@ def _remembering(step: Callable[..., Any]) -> Callable[..., Any]:
     def method(parser: Any, *arguments: Any, **options: Any) -> Any:
         first = parser._curr
         made = step(parser, *arguments, **options)
-        is_new = isinstance(made, exp.Expression) and "span" not in made.meta
+        is_new = isinstance(made, Expression) and "span" not in made.meta
         if is_new and first is not None and parser._prev is not None:
             made.meta["span"] = (first.start, parser._prev.end + 1)
         return made
@@ -48,7 +49,7 @@ for _step in _STEPS:
 def parsed(text: str) -> Tree:
     """The tree of a text that ``sql.dialect.parse_query`` accepts."""
     [tree] = [one for one in Positioned().parse(text) if one is not None]
-    return cast("Tree", tree)
+    return tree
 
 
 def span(node: Tree) -> Span | None:
@@ -59,6 +60,11 @@ def span(node: Tree) -> Span | None:
         return node.meta["start"], node.meta["end"] + 1
     parts = [found for one in node.iter_expressions() if (found := span(one)) is not None]
     return (min(one for one, _ in parts), max(one for _, one in parts)) if parts else None
+
+
+def is_query(node: Tree) -> bool:
+    """Where a walk through one query's expressions stops."""
+    return isinstance(node, exp.Query)
 
 
 @dataclass(frozen=True, slots=True)

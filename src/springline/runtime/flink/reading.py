@@ -87,9 +87,14 @@ class _Reader(Translator):
         self._into = into
 
     def _table(self, node: Tree, tables: CommonTables, *, nullable: bool = False) -> tuple[str, Item]:
-        is_relation = isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier)
-        if is_relation and tables.find(node) is None and (where := span(node.parts[0])) is not None:
-            self._into.tables[where[0]] = resolve(self.where, self.catalog, node)
+        if (
+            isinstance(node, exp.Table)
+            and isinstance(node.this, exp.Identifier)
+            and tables.find(node) is None
+        ):
+            where = span(node.parts[0])
+            if where is not None:
+                self._into.tables[where[0]] = resolve(self.where, self.catalog, node)
         return super()._table(node, tables, nullable=nullable)
 
     def _checker(self, scope: Scope, tables: CommonTables, grouping: Grouping | None = None) -> Checker:

@@ -26,6 +26,14 @@ _MOST_METRICS: Final = 40
 FINISHED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
 """States that a job does not leave."""
 
+_TAKING_PART: Final = frozenset({"RUNNING", "FINISHED"})
+_PASSING: Final = (
+    "Not all required tasks are currently running",
+    "is not being executed at the moment",
+    "Job is not in state RUNNING",
+)
+"""Why a checkpoint fails while a job starts."""
+
 
 class FlinkRefused(SourceError):
     """Flink does not do what it was asked: no such job, no such checkpoint, a failed savepoint."""
@@ -150,6 +158,27 @@ class FlinkRest:
         if self.state(job) not in FINISHED:
             self._ask("PATCH", f"/jobs/{job}?mode=cancel", None)
 
+    def wait_until_running(self, job: str, timeout_s: float = 300.0) -> None:
+        """Until every task of the job runs: only then are checkpoints made. Raises FlinkRefused, with the reason, for a job that has ended,
+        SourceUnavailable where it takes longer."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            found = self._get(f"/jobs/{job}")
+            state = str(found["state"])
+            if state in FINISHED:
+                reasons = self.exceptions(job, most=1) or ["no reason is told"]
+                raise FlinkRefused(f"Job {job} is {state}: {reasons[0]}", hint="Flink's log has the rest.")
+            waiting = [one["name"] for one in found["vertices"] if one["status"] not in _TAKING_PART]
+            if state == "RUNNING" and not waiting:
+                return
+            if time.monotonic() > deadline:
+                about = f", {len(waiting)} of its tasks do not run: {waiting[0]}" if waiting else ""
+                raise SourceUnavailable(
+                    f"Job {job} is {state} after {timeout_s:g} s{about}.",
+                    hint="Has the cluster free slots? Flink's page shows the job's exceptions.",
+                )
+            time.sleep(0.1)
+
     def wait_for(self, job: str, wanted: Callable[[str], bool], timeout_s: float) -> str:
         """The job's state once it is as wanted. Raises SourceUnavailable when that takes too long."""
         deadline = time.monotonic() + timeout_s
@@ -204,12 +233,15 @@ class FlinkRest:
         operation = cast("dict[str, Any]", answer.get("operation") or {})
         if (cause := operation.get("failureCause") or operation.get("failure-cause")) is not None:
             text = str(cause.get("stack-trace") or cause.get("stackTrace") or cause.get("class"))
-            raise FlinkRefused(f"The {what} failed: {_cause(text)}", hint="Flink's log has the rest.")
+            message = f"The {what} failed: {_cause(text)}"
+            if any(one in text for one in _PASSING):
+                raise SourceUnavailable(message, hint="The job is starting; ask again.")
+            raise FlinkRefused(message, hint="Flink's log has the rest.")
         return operation
 
     # -- HTTP ------------------------------------------------------------------------------------------------------
 
-    def _get(self, path: str) -> dict[str, Any]:
+    def _get(self, path: str) -> Any:
         return self._ask("GET", path, None)
 
     def _ask(self, method: str, path: str, body: Mapping[str, object] | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ choose the same rows as in the embedded runtime.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final, cast
 
 from sqlglot import exp
 from sqlglot.expressions.core import Expr as Tree
@@ -17,7 +17,7 @@ from springline.core.schema import TableSchema
 from springline.runtime.flink.ddl import name
 from springline.runtime.flink.failing import Failing
 from springline.runtime.flink.gaps import refused
-from springline.runtime.flink.positions import Edits, Span, span
+from springline.runtime.flink.positions import Edits, Span, is_query, span
 from springline.runtime.flink.reading import Reading
 from springline.sql.aggregate_calls import is_aggregate
 from springline.sql.check_calls import contains_aggregate
@@ -137,7 +137,7 @@ def _widen_sums(reading: Reading, edits: Edits) -> None:
 
 def _complete_order(reading: Reading, edits: Edits, select: exp.Select) -> None:
     for shown in select.expressions:
-        for window in shown.walk(prune=lambda one: isinstance(one, exp.Query)):
+        for window in shown.walk(prune=is_query):
             if isinstance(window, exp.Window) and (order := window.args.get("order")) is not None:
                 _append(edits, order, _used_columns(reading, select))
     limit = select.args.get("limit") or select.args.get("offset")
@@ -161,16 +161,35 @@ def _append(edits: Edits, order: Tree, columns: Sequence[str]) -> None:
 
 
 def _used_columns(reading: Reading, select: exp.Select) -> list[str]:
-    """The columns that a SELECT list uses; of a ``*`` over one relation those up to the end of its key."""
-    found: dict[str, None] = {}
+    """The columns that a SELECT list uses, in the order of its tables; of a ``*`` over one relation those up to the end of its key."""
+    found: dict[str, tuple[int, int]] = {}
     for shown in select.expressions:
-        if isinstance(shown, exp.Star):
-            found.update(dict.fromkeys(_starred(reading, select)))
-            continue
-        for one in shown.walk(prune=lambda part: isinstance(part, exp.Query)):
+        if isinstance(shown, exp.Star) and (starred := _starred(reading, select)):
+            return starred
+        for one in shown.walk(prune=is_query):
             if isinstance(one, exp.Column) and reading.rows.get(one) is not None:
-                found[".".join(name(part.name) for part in list(one.parts)[-2:])] = None
-    return list(found)
+                text = ".".join(name(part.name) for part in list(one.parts)[-2:])
+                found.setdefault(text, _place(reading, select, one, len(found)))
+    return sorted(found, key=lambda text: found[text])
+
+
+def _place(reading: Reading, select: exp.Select, column: exp.Column, otherwise: int) -> tuple[int, int]:
+    """Which table of a FROM a column is of, and where it stands in it."""
+    items = [select.args["from_"].this, *(one.this for one in joins(select))]
+    for index, item in enumerate(items):
+        names = _columns_of(reading, item)
+        if column.table in ("", item.alias_or_name) and column.name in names:
+            return index, names.index(column.name)
+    return len(items), otherwise
+
+
+def _columns_of(reading: Reading, item: Tree) -> list[str]:
+    if isinstance(item, exp.Subquery):
+        inner = item.this
+        return [] if not isinstance(inner, exp.Select) else [one.alias_or_name for one in inner.expressions]
+    first = span(item.parts[0]) if isinstance(item, exp.Table) else None
+    schema = reading.tables.get(first[0]) if first is not None else None
+    return [] if schema is None else list(schema.names)
 
 
 def _starred(reading: Reading, select: exp.Select) -> list[str]:
@@ -239,9 +258,10 @@ def _add(
 def _end(select: exp.Select, *names: str) -> int:
     ends: list[int] = []
     for one in names:
-        part = select.args.get(one)
-        for node in part if isinstance(part, list) else [part]:
-            if isinstance(node, exp.Expression) and (where := span(node)) is not None:
+        part: Any = select.args.get(one)
+        nodes = cast("list[object]", part if isinstance(part, list) else [part])
+        for node in nodes:
+            if isinstance(node, Tree) and (where := span(node)) is not None:
                 ends.append(where[1])
     return max(ends)
 
