@@ -112,7 +112,7 @@ def test_a_changed_application_is_a_new_generation_that_takes_over(shop: Local) 
 
         def declare_more(app: App) -> None:
             declare(app)
-            app.view("rich", "SELECT id, total FROM totals WHERE total >= 1")
+            app.view("rich", "SELECT id, name, total FROM totals WHERE total >= 1")
 
         shop.declare = declare_more
         new = shop.deploy()
@@ -121,7 +121,7 @@ def test_a_changed_application_is_a_new_generation_that_takes_over(shop: Local) 
         while "rich" not in node.runtime.schemas() and time.monotonic() < deadline:
             write(lines, order(2, 1, "1.00"))
             rows(node, "SELECT n FROM totals")
-        assert rows(node, "SELECT * FROM rich") == [{"id": 1, "total": "2.00"}]
+        assert rows(node, "SELECT * FROM rich") == [{"id": 1, "name": "Ada", "total": "2.00"}]
         assert rows(node, "SELECT n FROM totals") == [{"n": 2}]
         shop.rest.wait_for(old.deployed.job_id, lambda state: state == "CANCELED", 30)
 
