@@ -14,7 +14,7 @@ import pytest
 from springline.app import App
 from springline.log.kafka.cut import Cut, Deployed
 from springline.log.kafka.topics import committed_ends, partitions_of
-from springline.runtime.flink.coordinator import Coordinator, Mark
+from springline.runtime.flink.coordinator import Coordinator
 from springline.sources.json_rows import JsonTable
 from springline.testing.flink import FlinkCluster
 from springline.testing.kafka import KafkaBroker
@@ -172,10 +172,11 @@ def test_a_cut_by_lag_and_a_pause_is_found_out(notes: Local, monkeypatch: pytest
     """The mutant: the job has read everything, and half a second later what is committed is taken for the answer."""
     honest = Coordinator._covering
 
-    def by_lag(self: Coordinator, deployed: Deployed, mark: Mark, barriers: int) -> Cut:
+    def by_lag(self: Coordinator, deployed: Deployed, barriers: int) -> Cut:
         if self._last is None:
-            return honest(self, deployed, mark, barriers)
-        self._has_read(deployed, mark.inputs)
+            return honest(self, deployed, barriers)
+        with self._standing() as mark:
+            self._wait_read(deployed, mark.inputs)
         time.sleep(0.5)
         places = partitions_of(self._kafka, [one.topic for one in deployed.relations])
         return replace(
@@ -212,6 +213,7 @@ def test_a_transaction_over_two_tables_is_seen_as_a_whole(
             app.view(
                 "everything",
                 "SELECT amount, 1 AS kind, id FROM bank.current UNION ALL SELECT amount, 2, id FROM bank.savings",
+                key=["kind", "id"],
             )
 
         local = Local(kafka, flink, tmp_path, declare)

@@ -116,8 +116,10 @@ def sent(module: str, file: Path) -> Path:
     archive = Path(f"{outermost.name}.zip").resolve()
     if not archive.exists():
         with zipfile.ZipFile(archive, "w") as written:
-            for one in sorted(outermost.rglob("*.py")):
-                written.write(one, one.relative_to(outermost.parent))
+            # Folders too: without their entries a package that has no __init__.py is not found in an archive.
+            for one in sorted([outermost, *outermost.rglob("*/"), *outermost.rglob("*.py")]):
+                if "__pycache__" not in one.parts:
+                    written.write(one, one.relative_to(outermost.parent))
     return archive
 
 
