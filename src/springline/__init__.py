@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from springline.errors import SpringlineError
     from springline.settings import Settings
     from springline.sources.json_rows import JsonTable
+    from springline.sources.kafka.tables import KafkaTable
 
 __version__ = "0.1.0"
 
@@ -23,6 +24,7 @@ __all__ = [
     "App",
     "AskRequest",
     "JsonTable",
+    "KafkaTable",
     "Passages",
     "Rows",
     "Running",
@@ -36,6 +38,7 @@ _HOMES = {
     "App": "springline.app",
     "AskRequest": "springline.assistant.base",
     "JsonTable": "springline.sources.json_rows",
+    "KafkaTable": "springline.sources.kafka.tables",
     "Passages": "springline.context.definition",
     "Rows": "springline.context.definition",
     "Running": "springline.app",

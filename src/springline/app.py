@@ -33,6 +33,7 @@ from springline.sources.jsonl import JsonLinesSource
 from springline.storage import DataFolder
 
 if TYPE_CHECKING:
+    from springline.sources.kafka.tables import KafkaTable
     from springline.sql.user_functions import Functions
 
 INTERACTIVE = RetryPolicy(attempts=2, first_wait_s=0.3, longest_wait_s=2.0)
@@ -118,6 +119,26 @@ class App:
         Options: ``table_field``, ``operation_field``, ``time_unit``; see ``sources.jsonl.JsonLinesSource``.
         """
         return self.source(JsonLinesSource(name, path, tables=tables, **options))
+
+    def kafka(
+        self,
+        name: str,
+        bootstrap: str,
+        *,
+        tables: Mapping[str, KafkaTable],
+        schema_registry: str | Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Source:
+        """Kafka topics that others write: change records of Debezium and others, or plain rows. Each table becomes ``name.table``.
+
+        ``schema_registry``: its URL, or its client's settings. Options: ``start``, ``on_lost``, ``options`` (librdkafka's settings, whose secrets
+        may be ``env:NAME`` / ``file:PATH``); see ``sources.kafka.source.KafkaSource``.
+        """
+        make = load_part("springline.sources.kafka.source", "KafkaSource", "kafka")
+        if schema_registry is not None:
+            registry = load_part("springline.sources.kafka.registry", "Registry", "schema-registry")
+            options["schemas"] = registry(name, schema_registry)
+        return self.source(make(name, bootstrap, tables=tables, **options))
 
     def view(
         self,

@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,9 +118,10 @@ class Capture:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def standing(self) -> Mark:
+    @contextmanager
+    def standing(self) -> Iterator[Mark]:
         """Where the sources are now, once all of it is in Kafka; of a source that does not answer, how far it was read, and as of when.
-        Raises SourceUnavailable."""
+        Nothing more is published while the body runs. Raises SourceUnavailable."""
         from springline.runtime.flink.coordinator import Mark
 
         runtime, deadline_s = self.runtime, time.monotonic() + STANDING_TIMEOUT_S
@@ -144,7 +147,9 @@ class Capture:
             for source, age in ages.items()
             if source in runtime.source_names
         }
-        return Mark(asked_at_us, positions, tuple(sorted(progress.reached.loading)), self._publisher.ends())
+        loading = tuple(sorted(progress.reached.loading))
+        with runtime.publishing.held():
+            yield Mark(asked_at_us, positions, loading, self._publisher.ends())
 
 
 def compiled(app: App, generation: int = 1) -> Job:

@@ -18,7 +18,7 @@ from springline.testing.flink import FlinkCluster
 from springline.testing.kafka import KafkaBroker
 
 _numbers = itertools.count(1)
-DEADLINE_MS = 30_000.0
+DEADLINE_MS = 60_000.0
 
 
 class Local:

@@ -14,12 +14,12 @@ import pytest
 from springline.app import App
 from springline.log.kafka.cut import Cut, Deployed
 from springline.log.kafka.topics import committed_ends, partitions_of
-from springline.runtime.flink.coordinator import Coordinator, Mark
+from springline.runtime.flink.coordinator import Coordinator
 from springline.sources.json_rows import JsonTable
 from springline.testing.flink import FlinkCluster
 from springline.testing.kafka import KafkaBroker
 from springline.testing.postgres import PostgresServer
-from tests.cluster.local import Local, rows, write
+from tests.cluster.local import DEADLINE_MS, Local, rows, write
 from tests.cluster.slow_functions import slowly
 
 TABLES = {
@@ -112,7 +112,7 @@ def test_a_changed_application_is_a_new_generation_that_takes_over(shop: Local) 
 
         def declare_more(app: App) -> None:
             declare(app)
-            app.view("rich", "SELECT id, total FROM totals WHERE total >= 1")
+            app.view("rich", "SELECT id, name, total FROM totals WHERE total >= 1")
 
         shop.declare = declare_more
         new = shop.deploy()
@@ -121,7 +121,7 @@ def test_a_changed_application_is_a_new_generation_that_takes_over(shop: Local) 
         while "rich" not in node.runtime.schemas() and time.monotonic() < deadline:
             write(lines, order(2, 1, "1.00"))
             rows(node, "SELECT n FROM totals")
-        assert rows(node, "SELECT * FROM rich") == [{"id": 1, "total": "2.00"}]
+        assert rows(node, "SELECT * FROM rich") == [{"id": 1, "name": "Ada", "total": "2.00"}]
         assert rows(node, "SELECT n FROM totals") == [{"n": 2}]
         shop.rest.wait_for(old.deployed.job_id, lambda state: state == "CANCELED", 30)
 
@@ -157,7 +157,7 @@ def _ask_after_a_slow_one(notes: Local) -> tuple[list[dict[str, object]], list[d
     with notes.capture(), notes.node() as node:
         assert rows(node, "SELECT text FROM shown") == [{"text": "quick"}]
         write(lines, {"op": "u", "id": 1, "text": "slow one"})
-        with node.runtime.read(require="now", deadline_ms=30_000) as snapshot:
+        with node.runtime.read(require="now", deadline_ms=DEADLINE_MS) as snapshot:
             return tuple(  # type: ignore[return-value]
                 snapshot.query(f"SELECT text FROM {one}").dictionaries() for one in ("desk.notes", "shown")
             )
@@ -172,10 +172,11 @@ def test_a_cut_by_lag_and_a_pause_is_found_out(notes: Local, monkeypatch: pytest
     """The mutant: the job has read everything, and half a second later what is committed is taken for the answer."""
     honest = Coordinator._covering
 
-    def by_lag(self: Coordinator, deployed: Deployed, mark: Mark, barriers: int) -> Cut:
+    def by_lag(self: Coordinator, deployed: Deployed, barriers: int) -> Cut:
         if self._last is None:
-            return honest(self, deployed, mark, barriers)
-        self._has_read(deployed, mark.inputs)
+            return honest(self, deployed, barriers)
+        with self._standing() as mark:
+            self._wait_read(deployed, mark.inputs)
         time.sleep(0.5)
         places = partitions_of(self._kafka, [one.topic for one in deployed.relations])
         return replace(
@@ -212,6 +213,7 @@ def test_a_transaction_over_two_tables_is_seen_as_a_whole(
             app.view(
                 "everything",
                 "SELECT amount, 1 AS kind, id FROM bank.current UNION ALL SELECT amount, 2, id FROM bank.savings",
+                key=["kind", "id"],
             )
 
         local = Local(kafka, flink, tmp_path, declare)
@@ -224,7 +226,7 @@ def test_a_transaction_over_two_tables_is_seen_as_a_whole(
                 moved.start()
                 seen: set[int] = set()
                 for _ in range(15):
-                    with node.runtime.read(require="now", deadline_ms=30_000) as snapshot:
+                    with node.runtime.read(require="now", deadline_ms=DEADLINE_MS) as snapshot:
                         totals = [
                             snapshot.query(f"SELECT SUM(amount) AS total FROM {one}").dictionaries()[0][
                                 "total"

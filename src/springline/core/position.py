@@ -7,7 +7,7 @@ There is no order across sources: a :class:`PositionVector` holds one position p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, NewType, Self
 
 Tick = NewType("Tick", int)
@@ -15,7 +15,7 @@ Tick = NewType("Tick", int)
 
 
 class Position:
-    """How far one source has come. Subclasses are frozen, ordered dataclasses of one field."""
+    """How far one source has come. Subclasses are frozen, ordered dataclasses; only :class:`KafkaPosition` is not wholly ordered."""
 
     kind: ClassVar[str]
 
@@ -105,9 +105,97 @@ class CutPosition(Position):
         return str(self.number)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class KafkaPosition(Position):
+    """The next offset of each partition, by topic. ``generations`` counts the topics of one name that stood in each other's place, from 1;
+    a topic that is not in it is the first.
+
+    As text ``orders/0=15,1=3;clicks#2/0=7``: topic, generation where it is not the first, then partition and offset.
+
+    These positions are only partly ordered: of two, each may be ahead in another partition. ``a >= b`` says that ``a`` covers ``b``: in
+    every partition of ``b``, ``a`` is at least as far, or in a later generation of its topic; a partition that ``a`` does not have
+    stands at 0. ``a < b`` is its opposite, "``a`` does not cover ``b``", so that ``not a < b`` means what it does for positions of one
+    field; of two positions that are each ahead somewhere, both are smaller than the other. Do not sort them.
+    """
+
+    offsets: Mapping[tuple[str, int], int]
+    generations: Mapping[str, int] = field(default_factory=dict[str, int])
+    kind: ClassVar[str] = "kafka"
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        offsets: dict[tuple[str, int], int] = {}
+        generations: dict[str, int] = {}
+        for part in text.split(";") if text else ():
+            head, slash, partitions = part.partition("/")
+            if not slash:
+                raise ValueError(f"{part!r} has no partitions")
+            topic, _, generation = head.partition("#")
+            if generation:
+                generations[topic] = int(generation)
+            for pair in partitions.split(",") if partitions else ():
+                partition, _, offset = pair.partition("=")
+                offsets[topic, int(partition)] = int(offset)
+        return cls(offsets, generations)
+
+    def __str__(self) -> str:
+        partitions: dict[str, list[str]] = {topic: [] for topic in sorted(self._topics())}
+        for topic, partition in sorted(self.offsets):
+            partitions[topic].append(f"{partition}={self.offsets[topic, partition]}")
+        return ";".join(
+            topic
+            + (f"#{generation}" if (generation := self.generation(topic)) > 1 else "")
+            + "/"
+            + ",".join(pairs)
+            for topic, pairs in partitions.items()
+        )
+
+    def generation(self, topic: str) -> int:
+        return self.generations.get(topic, 1)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, KafkaPosition):
+            return NotImplemented
+        return str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __ge__(self, other: object) -> bool:
+        if not isinstance(other, KafkaPosition):
+            return NotImplemented
+        return all(
+            self.generation(topic) >= generation for topic, generation in other.generations.items()
+        ) and all(
+            (self.generation(topic), self.offsets.get((topic, partition), 0))
+            >= (other.generation(topic), offset)
+            for (topic, partition), offset in other.offsets.items()
+        )
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, KafkaPosition):
+            return NotImplemented
+        return not self >= other
+
+    def __le__(self, other: object) -> bool:
+        if not isinstance(other, KafkaPosition):
+            return NotImplemented
+        return other >= self
+
+    def __gt__(self, other: object) -> bool:
+        if not isinstance(other, KafkaPosition):
+            return NotImplemented
+        return not other >= self
+
+    def _topics(self) -> set[str]:
+        """All but those of which nothing is said."""
+        later = {topic for topic, generation in self.generations.items() if generation > 1}
+        return later | {topic for topic, _ in self.offsets}
+
+
 KINDS: dict[str, type[Position]] = {
     kind.kind: kind
-    for kind in (PostgresPosition, FolderPosition, FilePosition, SequencePosition, CutPosition)
+    for kind in (PostgresPosition, FolderPosition, FilePosition, SequencePosition, CutPosition, KafkaPosition)
 }
 
 

@@ -61,6 +61,10 @@ _SPECIAL_NUMBERS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 _WIDE: Final = Context(prec=2_000)
 """PostgreSQL's DECIMAL has up to 1,000 digits where it has a precision; Python's default context would round to 28."""
 
+_MOST_DIGITS: Final = 131_072
+_MOST_DECIMALS: Final = 16_383
+"""PostgreSQL's limits for a DECIMAL without a precision. ``1e999999999`` is a short text, its digits are not."""
+
 SIMPLE_NAMES: Final = frozenset(
     "BOOLEAN SMALLINT INT BIGINT FLOAT DOUBLE STRING BYTES DATE TIME TIMESTAMP TIMESTAMP_LTZ".split()
 )
@@ -205,6 +209,14 @@ def _store_integer(value: object, type_: SqlType) -> int:
     return number
 
 
+def _store_whole(value: object) -> int:
+    """Days or microseconds."""
+    number = _expect(value, int)
+    if not NEVER <= number <= FOREVER:
+        raise ValueError("out of range for 64 bits")
+    return number
+
+
 def store_decimal(number: Decimal, type_: SqlType) -> Stored:
     """Rounds half away from zero to the type's scale, as Flink and PostgreSQL do. Raises ``ValueError`` on overflow.
 
@@ -213,6 +225,11 @@ def store_decimal(number: Decimal, type_: SqlType) -> Stored:
     if number.is_nan():
         return "NaN"
     if type_.precision is None:
+        if (
+            number.is_finite()
+            and not -_MOST_DECIMALS <= cast("int", number.as_tuple().exponent) <= _MOST_DIGITS
+        ):
+            raise ValueError("too many digits")
         return format(abs(number) if number.is_zero() else number, "f")
     if not number.is_finite():
         raise ValueError("only a DECIMAL without a precision can be infinite")
@@ -262,7 +279,7 @@ def _store_date(value: object) -> int:
         return _infinite(value) or _parse_date(value)
     if isinstance(value, dt.datetime):
         raise TypeError("got datetime")
-    return (value - _EPOCH_DATE).days if isinstance(value, dt.date) else _expect(value, int)
+    return (value - _EPOCH_DATE).days if isinstance(value, dt.date) else _store_whole(value)
 
 
 def _store_time(value: object) -> int:
@@ -272,7 +289,7 @@ def _store_time(value: object) -> int:
         value = dt.time.fromisoformat(value)
     if isinstance(value, dt.time):
         return ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
-    return _expect(value, int)
+    return _store_whole(value)
 
 
 def _store_timestamp(value: object, *, zoned: bool) -> int:
@@ -281,13 +298,13 @@ def _store_timestamp(value: object, *, zoned: bool) -> int:
         if (infinite := _infinite(value)) is not None:
             return infinite
         if (days := _far_date(re.split("[T ]", value)[0])) is not None:
-            return days * _DAY_US + _store_time(re.split("[T ]", value)[1].removesuffix("Z"))
+            return _store_whole(days * _DAY_US + _store_time(re.split("[T ]", value)[1].removesuffix("Z")))
         value = dt.datetime.fromisoformat(value)
     if isinstance(value, dt.datetime):
         if zoned and value.tzinfo is not None:
             value = value.astimezone(dt.UTC)
         return (value.replace(tzinfo=None) - _EPOCH) // _MICROSECOND
-    return _expect(value, int)
+    return _store_whole(value)
 
 
 def _infinite(text: str) -> int | None:

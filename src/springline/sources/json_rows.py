@@ -20,7 +20,7 @@ import numpy as np
 
 from springline.core.change import Entry, rows_entry, single_rows
 from springline.core.schema import Column, TableSchema
-from springline.core.types import SqlType, Stored, parse_type, store
+from springline.core.types import FOREVER, SqlType, Stored, parse_type, store
 from springline.errors import ConfigurationError
 
 TimeUnit = Literal["s", "ms", "us"]
@@ -141,7 +141,7 @@ class JsonRows:
                 if (mine := [one for one in objects if type(one) is structure])
                 for entry in quick.entries(mine)
             ], []
-        except (msgspec.DecodeError, UnicodeDecodeError, _NotExact):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _NotExact):
             return self._carefully(block)
 
     def _carefully(self, block: bytes) -> tuple[list[Entry], list[Rejected]]:
@@ -155,7 +155,7 @@ class JsonRows:
                 if not isinstance(value, dict):
                     raise ValueError("not a JSON object")
                 entry = self._careful_entry(cast("dict[str, Any]", value), line)
-            except (ValueError, msgspec.DecodeError) as error:
+            except (ValueError, msgspec.DecodeError, RecursionError) as error:
                 rejected.append(Rejected(number, line.decode(errors="replace"), str(error)))
                 continue
             if entry is not None:
@@ -293,6 +293,8 @@ def _quick_type(kind: SqlType, unit: int) -> tuple[Any, _Convert | None]:
             return str, None
         case "DECIMAL" if kind.is_scaled:
             return float | str, _scaled(kind)
+        case "DECIMAL":
+            return Decimal, lambda values: [_stored(value, kind) for value in values]
         case "TIMESTAMP" | "TIMESTAMP_LTZ":
             return int | str, _times(kind, unit)
         case _:
@@ -300,8 +302,16 @@ def _quick_type(kind: SqlType, unit: int) -> tuple[Any, _Convert | None]:
 
 
 def _times(kind: SqlType, unit: int) -> _Convert:
+    most = FOREVER // unit
+
     def times(values: list[Any]) -> list[Stored]:
-        return [value * unit if isinstance(value, int) else _stored(value, kind) for value in values]
+        return [
+            value * unit if type(value) is int and -most <= value <= most else _time(value)
+            for value in values
+        ]
+
+    def _time(value: int | str | None) -> Stored:
+        return _stored(value * unit if isinstance(value, int) else value, kind)
 
     return times
 

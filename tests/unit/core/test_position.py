@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from springline.core.position import (
     FolderPosition,
+    KafkaPosition,
     Position,
     PositionVector,
     PostgresPosition,
@@ -17,7 +18,14 @@ from springline.core.position import (
 )
 
 numbers = st.integers(0, 2**64 - 1)
+topics = st.sampled_from(["a", "b.c", "_D-9", "0"])
+kafka_positions = st.builds(
+    KafkaPosition,
+    st.dictionaries(st.tuples(topics, st.integers(0, 3)), st.integers(0, 2**63 - 1), max_size=5),
+    st.dictionaries(st.just("a"), st.integers(1, 3)),
+)
 positions = st.one_of(
+    kafka_positions,
     numbers.map(PostgresPosition),
     st.integers(0, 2**63).map(FolderPosition),
     st.integers(0, 2**63).map(SequencePosition),
@@ -50,7 +58,20 @@ def test_positions_of_two_kinds_are_never_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "16B3748", "kafka:1", "postgres:", "postgres:0", "postgres:x/y", "folder:one"]
+    "text",
+    [
+        "",
+        "16B3748",
+        "kafka:1",
+        "kafka:a/0",
+        "kafka:a/x=1",
+        "kafka:a#b/0=1",
+        "queue:1",
+        "postgres:",
+        "postgres:0",
+        "postgres:x/y",
+        "folder:one",
+    ],
 )
 def test_a_text_that_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="position"):
@@ -85,3 +106,54 @@ def test_advancing_leaves_the_old_vector_as_it_was() -> None:
     assert after.to_json() == {"crm": "postgres:0/2", "shop": "postgres:0/7"}
     assert after.covers(before)
     assert not before.covers(after)
+
+
+def kafka(text: str) -> KafkaPosition:
+    return KafkaPosition.from_text(text)
+
+
+def test_kafka_positions_are_written_for_reading() -> None:
+    position = KafkaPosition({("b", 0): 7, ("a.x", 1): 3, ("a.x", 0): 15}, {"b": 2, "a.x": 1})
+    assert str(position) == "a.x/0=15,1=3;b#2/0=7"
+    assert kafka("a.x/0=15,1=3;b#2/0=7") == position
+    assert kafka("") == KafkaPosition({})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("a/0=5", "a/0=5", True),
+        ("a/0=5", "a/0=6", False),
+        ("a/0=5,1=0", "a/0=5,1=1", False),
+        ("a/0=5,1=9", "a/0=6,1=1", False),
+        # A partition that nobody has read stands at its beginning.
+        ("a/0=5", "a/0=5,1=0", True),
+        ("a/0=5", "a/0=5,1=1", False),
+        ("", "a/0=0", True),
+        ("a/0=5;b/0=1", "a/0=5", True),
+        # A topic that was made anew is behind none of the old one's records.
+        ("a#2/0=0", "a/0=100", True),
+        ("a/0=100", "a#2/0=0", False),
+        ("a/0=100", "a#2/0=5", False),
+    ],
+)
+def test_one_kafka_position_covers_another_in_every_partition(one: str, other: str, expected: bool) -> None:
+    assert (kafka(one) >= kafka(other)) == expected
+    assert (kafka(other) <= kafka(one)) == expected
+    assert (kafka(one) < kafka(other)) == (not expected)
+    assert (kafka(other) > kafka(one)) == (not expected)
+    assert PositionVector({"k": kafka(one)}).covers({"k": kafka(other)}) == expected
+
+
+@given(kafka_positions, kafka_positions, kafka_positions)
+def test_covering_is_a_partial_order(one: KafkaPosition, other: KafkaPosition, third: KafkaPosition) -> None:
+    assert one >= one
+    if one >= other and other >= third:
+        assert one >= third
+
+
+def test_kafka_positions_that_are_each_ahead_somewhere_cover_neither_way() -> None:
+    one, other = kafka("a/0=5,1=1"), kafka("a/0=1,1=5")
+    assert one < other
+    assert other < one
+    assert one != other

@@ -78,6 +78,33 @@ def test_a_decimal_of_a_number_is_exact(unscaled: int, extra: int) -> None:
     assert values(rows().entries(block))[0][2] == (-expected if unscaled < 0 else expected)
 
 
+def test_wide_decimals_are_exact_too_also_between_lines_that_need_no_care() -> None:
+    table = JsonTable({"id": "INT", "w": "DECIMAL(38, 20)", "u": "DECIMAL"}, key=["id"])
+    block = b'{"id": 1, "w": 0.12345678901234567891, "u": 1.10}\n{"id": 2, "w": "3", "u": 12345678901234567890123}\n'
+    assert values(rows(table).entries(block)) == [
+        [1, "0.12345678901234567891", "1.10"],
+        [2, "3.00000000000000000000", "12345678901234567890123"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [("TIMESTAMP", "9000000000000000000"), ("DATE", "9223372036854775808"), ("DECIMAL", "1e999999999")],
+)
+def test_a_number_that_no_row_can_hold_is_rejected(column: str, text: str) -> None:
+    table = JsonTable({"id": "INT", "v": column}, key=["id"])
+    entries, [rejected] = rows(table).entries(f'{{"id": 1, "v": {text}}}\n{{"id": 2}}\n'.encode())
+    assert [after[0] for _, _, _, after in single_rows(entries) if after] == [2]
+    assert (rejected.line, bool(rejected.reason)) == (0, True)
+
+
+def test_a_line_of_brackets_does_not_stop_the_others() -> None:
+    block = lines({"id": 1}) + b"[" * 100_000 + b"\n" + lines({"id": 2})
+    entries, [rejected] = rows().entries(block)
+    assert [after[0] for _, _, _, after in single_rows(entries) if after] == [1, 2]
+    assert rejected.line == 1
+
+
 def test_one_odd_line_does_not_harm_its_neighbours() -> None:
     block = lines({"id": 1, "n": 1}, {"id": 2, "name": {"a": 1}}, {"id": 3, "n": 3})
     assert [row[:2] + row[5:6] for row in values(rows().entries(block))] == [

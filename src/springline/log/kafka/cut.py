@@ -15,6 +15,22 @@ from springline.core.schema import TableSchema
 from springline.log.kafka.topics import Offsets
 
 
+def offsets_to_json(offsets: Offsets) -> dict[str, dict[str, int]]:
+    """By topic, then by partition."""
+    made: dict[str, dict[str, int]] = {}
+    for (topic, partition), offset in sorted(offsets.items()):
+        made.setdefault(topic, {})[str(partition)] = offset
+    return made
+
+
+def offsets_from_json(data: Mapping[str, Mapping[str, int]]) -> Offsets:
+    return {
+        (topic, int(partition)): offset
+        for topic, partitions in data.items()
+        for partition, offset in partitions.items()
+    }
+
+
 @dataclass(frozen=True)
 class Cut:
     """``number`` rises by one with each cut of an application. ``barriers``: requests before this offset of the barriers topic are answered
@@ -28,11 +44,10 @@ class Cut:
     offsets: Offsets
     barriers: int = 0
     loading: tuple[str, ...] = ()
+    inputs: Offsets = field(default_factory=dict[tuple[str, int], int])
+    """What the checkpoint covers of the job's input topics."""
 
     def to_json(self) -> bytes:
-        offsets: dict[str, dict[str, int]] = {}
-        for (topic, partition), offset in sorted(self.offsets.items()):
-            offsets.setdefault(topic, {})[str(partition)] = offset
         return json.dumps(
             {
                 "number": self.number,
@@ -40,7 +55,8 @@ class Cut:
                 "checkpoint": self.checkpoint,
                 "marked_at_us": self.marked_at_us,
                 "positions": {name: list(one) for name, one in self.positions.items()},
-                "offsets": offsets,
+                "offsets": offsets_to_json(self.offsets),
+                "inputs": offsets_to_json(self.inputs),
                 "barriers": self.barriers,
                 "loading": list(self.loading),
             }
@@ -54,13 +70,10 @@ class Cut:
             data["checkpoint"],
             data["marked_at_us"],
             {name: (one[0], one[1]) for name, one in data["positions"].items()},
-            {
-                (topic, int(partition)): offset
-                for topic, partitions in data["offsets"].items()
-                for partition, offset in partitions.items()
-            },
+            offsets_from_json(data["offsets"]),
             data["barriers"],
             tuple(data["loading"]),
+            offsets_from_json(data["inputs"]),
         )
 
 

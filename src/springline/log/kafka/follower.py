@@ -34,7 +34,7 @@ from springline.core.types import Stored
 from springline.errors import SourceUnavailable
 from springline.log.base import CaptureWriter
 from springline.log.kafka.clients import END_OF_PARTITION, Kafka, kafka_errors
-from springline.log.kafka.cut import Cut, Deployed, DerivedRelation
+from springline.log.kafka.cut import Cut, Deployed, DerivedRelation, offsets_from_json
 from springline.log.kafka.deployments import CURRENT, read_deployments
 from springline.log.kafka.names import barriers_topic, cuts_topic
 from springline.log.kafka.reading import Reader, Received, last_json
@@ -176,7 +176,7 @@ class ClusterFollower:
             return  # A newer generation is deployed, whose first cut will come.
         is_new = standing.get("generation") != cut.generation
         is_late = cut.marked_at_us - int(standing.get("marked_at_us", 0)) > LONGEST_ABSENCE_US
-        begin: Offsets = {} if is_new or is_late else _offsets(standing["offsets"])
+        begin: Offsets = {} if is_new or is_late else offsets_from_json(standing["offsets"])
         self._report("snapshot" if is_new or is_late else "streaming", cut)
         position = CutPosition(cut.number)
         entries: list[Entry] = []
@@ -262,14 +262,6 @@ def _value(message: Message) -> bytes | None:
         raise KafkaException(error)
     value = message.value()
     return value.encode() if isinstance(value, str) else value
-
-
-def _offsets(data: Mapping[str, Mapping[str, int]]) -> Offsets:
-    return {
-        (topic, int(partition)): offset
-        for topic, partitions in data.items()
-        for partition, offset in partitions.items()
-    }
 
 
 def _opening(deployed: Deployed, known: Sequence[str]) -> list[Entry]:

@@ -175,8 +175,10 @@ class KafkaPublisher:
                     raise KafkaException(self._refused or found) from error
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        topic = str(message.topic())
         if error is None:
-            self._ends[str(message.topic()), int(message.partition() or 0)] = int(message.offset() or 0) + 1
+            if topic != capture_topic(self._application):
+                self._ends[topic, int(message.partition() or 0)] = int(message.offset() or 0) + 1
         elif self._refused is None:
             self._refused = error
 

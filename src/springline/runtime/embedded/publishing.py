@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from springline.core.schema import TableSchema
@@ -39,6 +40,7 @@ class Publishing:
         self._submit = submit
         self._stop = threading.Event()
         self._changed = threading.Condition()
+        self._gate = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="publishing", daemon=True)
         self.published = 0
         """The number of the newest record that the other log has."""
@@ -61,6 +63,12 @@ class Publishing:
             return self._changed.wait_for(
                 lambda: self.published >= number or self._stop.is_set(), timeout_s
             ) and (self.published >= number)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is handed over while the body runs; what comes meanwhile waits in the outbox. Begins between two transactions."""
+        with self._gate:
+            yield
 
     def _run(self) -> None:
         failures = 0
@@ -108,7 +116,8 @@ class Publishing:
         if through <= self.published:
             self._progress.wait_until(lambda: self._stop.is_set() or self._progress.reached.tick > tick, 0.2)
             return
-        self._publisher.publish(self._pages(self.published, through), through)
+        with self._gate:
+            self._publisher.publish(self._pages(self.published, through), through)
         self._reached(through)
 
     def _pages(self, after: int, through: int) -> Iterator[Sequence[Outgoing]]:

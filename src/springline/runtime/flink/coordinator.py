@@ -1,8 +1,10 @@
 """Makes cuts: asks the job for checkpoints, and says what each of them covers.
 
-One cut is: ask every source where it stands now; wait until capture has published that; note where the job's input topics end; have a checkpoint made;
-make sure that it covers those ends (what the job's sources had read before, or the offsets that they commit with it) and that its rows are committed (the sinks' transactions);
-note where the derived topics end. Nothing else asks this job for checkpoints, so what is committed there then is exactly the checkpoint.
+One cut is: ask every source where it stands now; wait until capture has published that, and have it publish nothing more; wait until the job's sources have read all of
+it; have a checkpoint made, and let capture go on; wait until its rows are committed (the sinks' transactions); note where the derived topics end.
+
+So a checkpoint covers exactly what was published, which is whole transactions of the sources, over all tables. Nothing else asks this job for
+checkpoints, so what is committed then is exactly the checkpoint. What is captured meanwhile waits in the outbox.
 
 A cut is made at least every ``interval_s``, and at once when a serving node asks. Where nothing has come in since the last one, it costs no
 checkpoint: the old one covers everything, and only the time moves.
@@ -14,7 +16,8 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Protocol
@@ -32,11 +35,8 @@ from springline.log.kafka.transactions import Transactions, is_settled, newest_c
 
 POLL_S: Final = 0.01
 SETTLE_TIMEOUT_S: Final = 30.0
-READ_PATIENCE_S: Final = 2.0
-"""How long the job's sources may take to read up to a mark before a checkpoint is asked for all the same."""
-
-COVER_PATIENCE_S: Final = 0.5
-"""How long the offsets of a checkpoint may take to be committed before another checkpoint is asked for."""
+READ_TIMEOUT_S: Final = 60.0
+"""How long the job's sources may take to read what was published, while nothing more is."""
 
 LOOK_EVERY_S: Final = 5.0
 """How often a new generation is looked at whether it has caught up."""
@@ -70,8 +70,9 @@ class Mark:
     inputs: Offsets
 
 
-Standing = Callable[[], Mark]
-"""Asks the sources where they are, and returns when capture has published everything up to there. Raises SourceUnavailable."""
+Standing = Callable[[], AbstractContextManager[Mark]]
+"""Asks the sources where they are, and begins when capture has published everything up to there; within it, nothing more is published.
+Raises SourceUnavailable."""
 
 
 class Coordinator:
@@ -95,7 +96,6 @@ class Coordinator:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cuts", daemon=True)
         self._last: Cut | None = None
-        self._covered: Offsets = {}
         self._next_look = 0.0
         self.error: SpringlineError | None = None
         """Why no cut can be made now; None when all is well."""
@@ -137,7 +137,7 @@ class Coordinator:
                     hint="Please report it with the log.",
                 )
                 return
-            self._stop.wait(min(5.0, 0.2 * 2 ** min(failures, 5)) * (0.5 + random.random()))
+            self._stop.wait(min(2.0, 0.1 * 2 ** min(failures, 5)) * (0.5 + random.random()))
 
     def _make_cuts(self) -> None:
         with kafka_errors(self._kafka, "making cuts"):
@@ -183,106 +183,94 @@ class Coordinator:
 
     def _cut(self, barriers: int) -> Cut:
         """The next cut; of the next generation, if that has caught up with the present one."""
-        times = [time.monotonic()]
         known = read_deployments(self._kafka, self._application)
-        times.append(time.monotonic())
         if CURRENT not in known:
             raise SourceUnavailable(
                 f"Application {self._application!r} is not deployed.", hint="Run `springline deploy`."
             )
         current, following = known[CURRENT], known.get(NEXT)
-        mark = self._standing()
-        times.append(time.monotonic())
-        _logger.debug(
-            "a mark: the deployment after %.0f ms, the sources and what is published after %.0f ms",
-            *_between(times),
-        )
-        if following is not None and self._has_caught_up(following, mark):
-            cut = self._covering(following, mark, barriers)
+        if following is not None and self._has_caught_up(following):
+            cut = self._covering(following, barriers)
             promote(self._kafka, self._application, following)
             self._jobs.cancel(current)
             return cut
-        return self._covering(current, mark, barriers)
+        return self._covering(current, barriers)
 
-    def _has_caught_up(self, deployed: Deployed, mark: Mark) -> bool:
-        """Whether a checkpoint of a job that nobody follows yet covers a mark. Costs it a checkpoint, at most one in a while."""
+    def _has_caught_up(self, deployed: Deployed) -> bool:
+        """Whether a job that nobody follows yet has read what was published. It is looked at once in a while."""
         if time.monotonic() < self._next_look:
             return False
         self._next_look = time.monotonic() + LOOK_EVERY_S
-        self._jobs.checkpoint(deployed, SETTLE_TIMEOUT_S)
-        return self._covered_by(deployed, mark.inputs) is not None
+        with self._standing() as mark:
+            return covers(self._read(deployed), mark.inputs)
 
-    def _covering(self, deployed: Deployed, mark: Mark, barriers: int) -> Cut:
-        last = self._last
-        number = 1 if last is None else last.number + 1
-        if (
-            last is not None
-            and last.generation == deployed.generation
-            and self._covered
-            and covers(self._covered, mark.inputs)
-        ):
-            return replace(
-                last,
-                number=number,
-                marked_at_us=mark.marked_at_us,
-                positions=mark.positions,
-                loading=mark.loading,
-                barriers=barriers,
-            )
-        while True:
-            times = [time.monotonic()]
-            has_read = self._has_read(deployed, mark.inputs)
+    def _covering(self, deployed: Deployed, barriers: int) -> Cut:
+        """A cut of a generation."""
+        last, times = self._last, [time.monotonic()]
+        with self._standing() as mark:
+            times.append(time.monotonic())
+            if (
+                last is not None
+                and last.generation == deployed.generation
+                and covers(self._covered, mark.inputs)
+            ):
+                return replace(
+                    last,
+                    number=last.number + 1,
+                    marked_at_us=mark.marked_at_us,
+                    positions=mark.positions,
+                    loading=mark.loading,
+                    barriers=barriers,
+                )
+            self._wait_read(deployed, mark.inputs)
             times.append(time.monotonic())
             checkpoint = self._jobs.checkpoint(deployed, SETTLE_TIMEOUT_S)
             times.append(time.monotonic())
-            covered = mark.inputs if has_read else self._covered_by(deployed, mark.inputs)
-            if covered is None:
-                _logger.debug("checkpoint %d was too early", checkpoint)
-                continue
-            times.append(time.monotonic())
-            offsets = self._settled(deployed, checkpoint)
-            if offsets is None:
-                _logger.debug("checkpoint %d was followed by another one", checkpoint)
-                continue
-            times.append(time.monotonic())
-            self._covered = covered
-            _logger.debug(
-                "cut %d, checkpoint %d: read after %.0f ms, complete after %.0f ms, offsets after %.0f ms, rows after %.0f ms",
-                number,
-                checkpoint,
-                *_between(times),
-            )
-            return Cut(
-                number,
-                deployed.generation,
-                checkpoint,
-                mark.marked_at_us,
-                mark.positions,
-                offsets,
-                barriers,
-                mark.loading,
-            )
+        offsets = self._settled(deployed, checkpoint)
+        times.append(time.monotonic())
+        number = 1 if last is None else last.number + 1
+        _logger.debug(
+            "cut %d, checkpoint %d: published after %.0f ms, read after %.0f ms, complete after %.0f ms, its rows after %.0f ms",
+            number,
+            checkpoint,
+            *((later - sooner) * 1_000 for sooner, later in pairwise(times)),
+        )
+        return Cut(
+            number,
+            deployed.generation,
+            checkpoint,
+            mark.marked_at_us,
+            mark.positions,
+            offsets,
+            barriers,
+            mark.loading,
+            mark.inputs,
+        )
 
-    def _has_read(self, deployed: Deployed, inputs: Offsets) -> bool:
-        """Whether the job's sources have read up to the mark: a checkpoint that is asked for then covers it. Waits a while for that."""
-        deadline = time.monotonic() + READ_PATIENCE_S
+    def _wait_read(self, deployed: Deployed, inputs: Offsets) -> None:
+        """Waits until the job's sources have read up to the mark: a checkpoint that is asked for then covers it."""
+        deadline = time.monotonic() + READ_TIMEOUT_S
+        while not covers(reached := self._read(deployed), inputs):
+            if time.monotonic() > deadline:
+                raise SourceUnavailable(
+                    f"The job has not read what was captured within {READ_TIMEOUT_S:g} s: {lacking(reached, inputs)}.",
+                    hint="Does it run, and does it keep up? See Flink's own page.",
+                )
+            self._pause()
+
+    def _read(self, deployed: Deployed) -> Offsets:
+        """How far the job's sources have read. What was read before the job was last started is in its checkpoints: what the last cut covers, and
+        the offsets that it committed, which may come later."""
+        reached = self._covered(deployed)
         committed = self._committed(job_group(self._application, deployed.generation))
-        while not covers({**committed, **self._jobs.read(deployed)}, inputs):
-            if time.monotonic() > deadline:
-                return False
-            self._pause()
-        return True
+        for found in (committed, self._jobs.read(deployed)):
+            reached |= {place: max(offset, reached.get(place, 0)) for place, offset in found.items()}
+        return reached
 
-    def _covered_by(self, deployed: Deployed, inputs: Offsets) -> Offsets | None:
-        """The offsets that the job's sources have committed with the checkpoint, once they are at the mark; None where it was too early."""
-        deadline = time.monotonic() + COVER_PATIENCE_S
-        while True:
-            committed = self._committed(job_group(self._application, deployed.generation))
-            if covers(committed, inputs):
-                return committed
-            if time.monotonic() > deadline:
-                return None
-            self._pause()
+    def _covered(self, deployed: Deployed) -> Offsets:
+        """What the last cut covers, if it is of this generation."""
+        last = self._last
+        return dict(last.inputs) if last is not None and last.generation == deployed.generation else {}
 
     def _committed(self, group: str) -> Offsets:
         admin = self._kafka.admin
@@ -292,9 +280,8 @@ class Coordinator:
         found = asked[group].result().topic_partitions
         return {(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
 
-    def _settled(self, deployed: Deployed, checkpoint: int) -> Offsets | None:
-        """Where the derived topics end once everything of the checkpoint is committed; None where more is committed already, because
-        somebody else has asked the job for a checkpoint."""
+    def _settled(self, deployed: Deployed, checkpoint: int) -> Offsets:
+        """Where the derived topics end once everything of the checkpoint is committed."""
         prefix = transaction_prefix(self._application, deployed.generation)
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         while not is_settled(self._transactions.states(prefix), checkpoint):
@@ -306,8 +293,11 @@ class Coordinator:
             self._pause()
         topics = [one.topic for one in deployed.relations]
         ends = committed_ends(self._kafka, partitions_of(self._kafka, topics))
-        if newest_committed(self._transactions.states(prefix)) > checkpoint:
-            return None
+        if (newest := newest_committed(self._transactions.states(prefix))) > checkpoint:
+            raise SourceUnavailable(
+                f"Checkpoint {newest} was made while {checkpoint} was looked at: somebody else asks this job for checkpoints.",
+                hint="Leave execution.checkpointing.interval as `springline deploy` sets it.",
+            )
         return ends
 
     def _pause(self) -> None:
@@ -320,6 +310,10 @@ def covers(reached: Offsets, wanted: Offsets) -> bool:
     return all(reached.get(place, 0) >= offset for place, offset in wanted.items())
 
 
-def _between(times: Sequence[float]) -> list[float]:
-    """Milliseconds from each time to the next. Pure."""
-    return [(later - sooner) * 1_000 for sooner, later in pairwise(times)]
+def lacking(reached: Offsets, wanted: Offsets) -> str:
+    """The partitions that were not read as far as they are wanted, for people. Pure."""
+    return ", ".join(
+        f"{topic}[{partition}] at {reached.get((topic, partition), 0)} of {offset}"
+        for (topic, partition), offset in sorted(wanted.items())
+        if reached.get((topic, partition), 0) < offset
+    )

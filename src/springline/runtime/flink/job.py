@@ -15,6 +15,7 @@ import importlib
 import json
 import sys
 import traceback
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,14 +107,31 @@ def reason(error: BaseException) -> str:
 # -- functions ---------------------------------------------------------------------------------------------------------
 
 
+def sent(module: str, file: Path) -> Path:
+    """What is sent for a module: its file, or for one of a package an archive of the outermost package."""
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    if not package:
+        return file
+    outermost = file.parents[package.count(".")]
+    archive = Path(f"{outermost.name}.zip").resolve()
+    if not archive.exists():
+        with zipfile.ZipFile(archive, "w") as written:
+            # Folders too: without their entries a package that has no __init__.py is not found in an archive.
+            for one in sorted([outermost, *outermost.rglob("*/"), *outermost.rglob("*.py")]):
+                if "__pycache__" not in one.parts:
+                    written.write(one, one.relative_to(outermost.parent))
+    return archive
+
+
 def register(environment: Any, function: dict[str, Any]) -> None:
     """A function under its name, and one that says whether it raises. Where it raises, the first gives NULL or no rows."""
     made_of: Any = importlib.import_module("pyflink.table.udf")
     name, kinds = function["sql_name"], [kind for _, kind in function["returns"]]
-    if function["file"] is not None:
-        environment.add_python_file(function["file"])
-        sys.path.insert(0, str(Path(function["file"]).parent))
     module, path = function["module"], function["name"]
+    if function["file"] is not None:
+        shipped = sent(module, Path(function["file"]))
+        environment.add_python_file(str(shipped))
+        sys.path.insert(0, str(shipped.parent if shipped.suffix == ".py" else shipped))
     try:
         found(module, path)
     # An application's module may do anything when it is imported.

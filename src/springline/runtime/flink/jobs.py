@@ -13,6 +13,8 @@ from springline.runtime.flink.rest import FlinkRest
 
 _OFFSET: Final = re.compile(r"KafkaSourceReader\.topic\.(.+)\.partition\.(\d+)\.currentOffset$")
 
+SETTLING_MS: Final = 1_000
+
 
 class FlinkJobs:
     """Implements ``coordinator.Jobs``: each deployment says at which address its cluster answers."""
@@ -20,6 +22,7 @@ class FlinkJobs:
     def __init__(self) -> None:
         self._job_id = ""
         self._metrics: dict[str, list[str]] = {}
+        self._refreshed_ms: int | None = None
 
     def checkpoint(self, deployed: Deployed, timeout_s: float) -> int:
         """A job that starts, fails or is gone may come back, by itself or by a deployment: it is asked again."""
@@ -40,6 +43,8 @@ class FlinkJobs:
     def read(self, deployed: Deployed) -> Offsets:
         """From the sources' metrics, which the cluster refreshes every ``metrics.fetcher.update-interval``: never ahead of what was read."""
         rest = FlinkRest(deployed.rest)
+        if not self._is_settled(rest, deployed.job_id):
+            return {}
         if self._job_id != deployed.job_id or not self._metrics:
             self._metrics = {
                 vertex: named
@@ -57,6 +62,22 @@ class FlinkJobs:
             for name, value in rest.largest(deployed.job_id, vertex, names).items()
         ]
         return read_through(deployed.inputs, series)
+
+    def _is_settled(self, rest: FlinkRest, job_id: str) -> bool:
+        """Whether the metrics are those of the job's present run: a job that was started again reads from its last checkpoint on, while the
+        cluster may still tell what it had read before."""
+        if self._refreshed_ms is None:
+            self._refreshed_ms = refresh_interval_ms(rest.configuration())
+        running_ms = rest.running_for_ms(job_id)
+        return running_ms is not None and running_ms > self._refreshed_ms + SETTLING_MS
+
+
+def refresh_interval_ms(configuration: Mapping[str, str]) -> int:
+    """``metrics.fetcher.update-interval`` of a cluster: milliseconds, as a number or with a unit. Pure."""
+    text = configuration.get("metrics.fetcher.update-interval", "10000").strip()
+    found = re.fullmatch(r"(\d+)\s*(ms|s|min)?", text)
+    factor = {"s": 1_000, "min": 60_000}.get(found[2] or "ms", 1) if found else 1
+    return int(found[1]) * factor if found else 10_000
 
 
 def read_through(topics: Iterable[str], series: Iterable[tuple[str, float]]) -> Offsets:

@@ -137,6 +137,17 @@ class FlinkRest:
             made.append(Vertex(one["id"], one["name"], one["status"], subtasks))
         return made
 
+    def configuration(self) -> dict[str, str]:
+        """The JobManager's settings that differ from Flink's defaults."""
+        return {one["key"]: str(one["value"]) for one in self._get("/jobmanager/config")}
+
+    def running_for_ms(self, job: str) -> int | None:
+        """For how long the job has run since it was last started, by the cluster's clock; None where it does not run."""
+        found = self._get(f"/jobs/{job}")
+        return (
+            int(found["now"]) - int(found["timestamps"]["RUNNING"]) if found["state"] == "RUNNING" else None
+        )
+
     def vertex_ids(self, job: str) -> list[str]:
         return [one["id"] for one in self._get(f"/jobs/{job}")["vertices"]]
 
