@@ -105,7 +105,7 @@ def run(kafka: Any, flink: Any) -> Run:
     rest = FlinkRest(flink.rest)
     running: list[str] = []
     try:
-        # Python's interpreter starts best in a TaskManager that has nothing else to do.
+        # Python's processes start best beside a TaskManager that has nothing else to do.
         for stems in ([WITH_FUNCTIONS], [stem for stem in jobs if stem != WITH_FUNCTIONS]):
             deployed = submit(_together({stem: jobs[stem] for stem in stems}), environment)
             running.append(deployed.job_id)

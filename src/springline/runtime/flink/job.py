@@ -13,6 +13,7 @@ import datetime
 import decimal
 import importlib
 import json
+import os
 import sys
 import traceback
 import zipfile
@@ -64,6 +65,8 @@ def main() -> int:
 
 def run(job: dict[str, Any], *, explain: bool) -> dict[str, Any]:
     """Defines everything, then submits all INSERTs as one job."""
+    # Or PyFlink takes the cluster for one in this process, whose Python functions would be called back here.
+    os.environ["_python_worker_execution_mode"] = "process"
     # PyFlink is not among our packages: only here is it known.
     table: Any = importlib.import_module("pyflink.table")
     configuration = importlib.import_module("pyflink.common").Configuration()
