@@ -212,7 +212,7 @@ class Coordinator:
             if (
                 last is not None
                 and last.generation == deployed.generation
-                and covers(self._covered, mark.inputs)
+                and covers(self._covered(deployed), mark.inputs)
             ):
                 return replace(
                     last,
