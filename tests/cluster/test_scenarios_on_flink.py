@@ -38,12 +38,22 @@ from springline.runtime.flink.definition import DerivedRelation, Job, JobDefinit
 from springline.runtime.flink.gaps import DIFFERENT, REFUSED
 from springline.runtime.flink.rest import FlinkRest
 from springline.runtime.flink.submit import FlinkEnvironment, submit
+from springline.sql import Functions
 from springline.testing.scenarios import Scenario, _stored_changes, cells, parse_scenario, text_table
 from springline.testing.sql_harness import SqlHarness
+from tests.cluster import python_functions
 from tests.cluster.gaps import GAPS
 
 FILES: Final = sorted((Path(__file__).parents[1] / "scenarios").glob("*.md"))
-SCENARIOS: Final = {one.stem: parse_scenario(one.read_text()) for one in FILES}
+FUNCTIONS: Final = Functions()
+FUNCTIONS.add_scalar("domain", python_functions.domain, ["STRING"], "STRING")
+FUNCTIONS.add_scalar("twice", python_functions.twice, ["DECIMAL(6, 2)"], "DECIMAL(6, 2)")
+FUNCTIONS.add_table("words", python_functions.words, ["STRING"], {"word": "STRING", "place": "INT"})
+WITH_FUNCTIONS: Final = "python-functions"
+SCENARIOS: Final = {
+    **{one.stem: parse_scenario(one.read_text()) for one in FILES},
+    WITH_FUNCTIONS: parse_scenario(python_functions.SCENARIO),
+}
 TICKS: Final = max(len(scenario.ticks) for scenario in SCENARIOS.values())
 DEADLINE_S: Final = 240.0
 RUN: Final = f"scenario-{uuid.uuid4().hex[:8]}"
@@ -133,7 +143,7 @@ def test_every_mark_names_a_gap_and_a_view() -> None:
 
 def _expected(scenario: Scenario, view: str) -> Iterable[tuple[TableSchema, list[Row]]]:
     """The view's schema and its rows after each tick, embedded."""
-    harness = SqlHarness(scenario.tables)
+    harness = SqlHarness(scenario.tables, functions=FUNCTIONS)
     for one in scenario.views:
         harness.add_view(one.name, one.text, key=one.key, windows=one.windows)
     for tick in scenario.ticks:
@@ -156,7 +166,10 @@ def _compiled(
     kept: list[ViewDefinition] = []
     job: Job | None = None
     for view in views:
-        definition = JobDefinition(_application(stem), tuple(scenario.tables), (*kept, view))
+        functions = FUNCTIONS if stem == WITH_FUNCTIONS else None
+        definition = JobDefinition(
+            _application(stem), tuple(scenario.tables), (*kept, view), functions=functions
+        )
         try:
             job = compile_job(definition, KafkaSettings(bootstrap), 1)
             kept.append(view)
@@ -176,7 +189,8 @@ def _together(jobs: Mapping[str, Job]) -> Job:
         statements.append(Statement("define", f"CREATE DATABASE {name(stem)}", stem))
         statements.append(Statement("define", f"USE {name(stem)}", stem))
         statements += job.statements
-    return Job("scenarios", 1, "scenarios-1", tuple(statements), (), (), defaults())
+    functions = tuple(one for job in jobs.values() for one in job.functions)
+    return Job("scenarios", 1, "scenarios-1", tuple(statements), (), functions, defaults())
 
 
 def _covering(rest: FlinkRest, job: str, feeder: Feeder) -> int:

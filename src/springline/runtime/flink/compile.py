@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from sqlglot import exp
+
 from springline.core.schema import TableSchema
 from springline.errors import SqlError
 from springline.log.kafka.names import (
@@ -83,6 +85,8 @@ class _Compiler:
         self._schemas = {**self._tables, **{one: program.schema for one, program in self._programs.items()}}
         self._statements: list[Statement] = []
         self._timed: set[str] = set()
+        self._counting: set[str] = set()
+        """Views in which a join counts the partners of a row (``_counts_partners``), or whose inputs are such."""
 
     def _compile_view(self, view: ViewDefinition, schemas: Mapping[str, TableSchema]) -> ViewProgram:
         return compile_view(
@@ -188,6 +192,8 @@ class _Compiler:
         reading = read(view.text, known, self._functions)
         closes = bool(program.close)
         gaps.check(reading.tree, reading.where, closes=closes)
+        if _counts_partners(reading) or any(one.name in self._counting for one in reading.tables.values()):
+            self._counting.add(view.name)
         if closes:
             self._check_lateness(reading)
 
@@ -210,14 +216,15 @@ class _Compiler:
 
     def _derived(self, schema: TableSchema) -> DerivedRelation:
         nullable = not schema.key or any(schema.column(one).nullable for one in schema.key)
-        if nullable and any(schema.column(one).type.name == "BYTES" for one in schema.key):
+        computed = schema.name not in self._tables and (nullable or schema.name in self._counting)
+        if computed and any(schema.column(one).type.name == "BYTES" for one in schema.key):
             raise gaps.refused_relation(schema.name, "keys of BYTES that may be NULL")
         return DerivedRelation(
             schema.name,
             derived_topic(self._application, self._generation, schema.name),
             schema,
             transaction_prefix(self._application, self._generation, schema.name),
-            _free(schema, "_key") if nullable and schema.name not in self._tables else None,
+            _free(schema, "_key") if computed else None,
         )
 
     def _sink(self, relation: DerivedRelation) -> None:
@@ -259,6 +266,21 @@ def _columns(schema: TableSchema) -> list[str]:
         f"{name(one.name)} {flink_type(one.type)}{' NOT NULL' if one.name in schema.key and not one.nullable else ''}"
         for one in schema.columns
     ]
+
+
+def _counts_partners(reading: Reading) -> bool:
+    """Whether a view has an outer join, or a subquery that becomes a semi, anti or outer join.
+
+    Flink's join counts a replaced partner twice where it is not told of the row before (FLINK-40681), and then never shows that the last
+    one is gone. Where the sink's key is computed, which Flink cannot see through, all operators pass the rows before on.
+    """
+    return any(
+        (isinstance(one, exp.Join) and one.side.upper() in ("LEFT", "RIGHT", "FULL"))
+        or isinstance(one, exp.Exists)
+        or (isinstance(one, exp.In) and one.args.get("query") is not None)
+        or (isinstance(one, exp.Subquery) and not isinstance(one.parent, exp.From | exp.Join))
+        for one in reading.tree.walk()
+    )
 
 
 def _key_text(schema: TableSchema) -> str:

@@ -47,8 +47,8 @@ class DerivedRelation:
     """A relation whose rows the job writes, and its topic.
 
     The topic's record of a row has the key's columns as its key and all columns as its value; one without a value says that the
-    row is gone. ``key_column``: where the key's columns can be NULL, or there are none, the key is this one column instead, a
-    JSON array of their texts, and is not among the columns of the value.
+    row is gone. ``key_column``: where the key's columns can be NULL, or a join counts partners, the key is this one column instead, a
+    JSON array of their values as ``CAST(… AS STRING)`` writes them, and is not among the columns of the value.
     """
 
     name: str

@@ -242,6 +242,11 @@ class Failing:
         own = expressions.own_failures(node)
         if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
             return self._of_cast(node, expressions) if own != () else []
+        functions = self._reading.where.functions
+        called = node.name.upper() if isinstance(node, exp.Anonymous) and functions is not None else ""
+        if functions is not None and (called in functions.tables or (own and called in functions.scalars)):
+            arguments = ", ".join(self._text(one) for one in node.expressions)
+            return [f"(NOT {name(called.lower() + FAILS)}({arguments}))"]
         if not own:
             return []
         if isinstance(node, _QUOTIENTS) or _is_mod(node):
@@ -250,14 +255,6 @@ class Failing:
             if not isinstance(left, exp.Literal):
                 is_zero += f" AND ({self._text(left)}) IS NOT NULL"
             return [f"({is_zero}) IS NOT TRUE"]
-        functions = self._reading.where.functions
-        if (
-            isinstance(node, exp.Anonymous)
-            and functions
-            and node.name.upper() in {*functions.scalars, *functions.tables}
-        ):
-            arguments = ", ".join(self._text(one) for one in node.expressions)
-            return [f"(NOT {name(node.name.lower() + FAILS)}({arguments}))"]
         if all(any(words in one.reason for words in _HARMLESS) for one in own):
             return []
         raise refused(self._reading.where, node, "expressions that fail")

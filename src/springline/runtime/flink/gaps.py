@@ -126,6 +126,10 @@ DIFFERENT: Final[Mapping[str, Gap]] = {
         "Of event time windows see milliseconds; TIME has milliseconds; DECIMAL without precision has 38 digits, 18 of them after the point.",
         "DECIMAL(p, s).",
     ),
+    "moments before 1970": Gap(
+        "Parts of a TIMESTAMP before 1970 (EXTRACT, FLOOR) are rounded to the wrong side in Flink.",
+        "DATE has them right.",
+    ),
     "values of PostgreSQL": Gap(
         "Infinite dates, years beyond 9999, 24:00:00 and DECIMAL NaN have no form that Flink reads; capture leaves such rows to the dead letters.",
         "NULL, or a far date.",
