@@ -22,13 +22,6 @@ def python_functions(functions: Functions) -> tuple[PythonFunction, ...]:
         for one in functions.scalars.values()
     ]
     tables = [_found(one.name, one.function, one.arguments, one.columns) for one in functions.tables.values()]
-    files = {one.module: one.file for one in (*scalars, *tables)}
-    for one in (*scalars, *tables):
-        if files[one.module] != one.file:
-            raise ConfigurationError(
-                f"Functions come from two files that are called {one.module!r}: {files[one.module]} and {one.file}.",
-                hint="Flink's Python imports a file by its name: give one another name.",
-            )
     return (*scalars, *tables)
 
 
@@ -49,7 +42,7 @@ def _found(
     file = _file(module)
     return PythonFunction(
         sql_name.lower(),
-        module if file is None else file.stem,
+        module,
         name,
         tuple(flink_type(one) for one in arguments),
         tuple((column, flink_type(kind)) for column, kind in returns),
@@ -58,7 +51,7 @@ def _found(
 
 
 def _file(module: str) -> Path | None:
-    """The file that is sent with the job, and imported there by its own name; None for what is installed: Flink's Python has it too."""
+    """The module's file, which is sent with the job; None for what is installed: Flink's Python has to have it too."""
     found = None if module in sys.stdlib_module_names else getattr(sys.modules.get(module), "__file__", None)
     if found is None and module not in sys.modules:
         found = getattr(sys.modules["__main__"], "__file__", None)
