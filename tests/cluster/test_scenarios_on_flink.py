@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -24,9 +25,15 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic
 
+with warnings.catch_warnings():
+    # What the library itself does when it is imported.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from kafka.admin import KafkaAdminClient
+    from kafka.errors import KafkaError as NotAnswered
+
 from springline.core.schema import TableSchema
 from springline.core.types import Stored
-from springline.errors import ConfigurationError
+from springline.errors import ConfigurationError, SourceUnavailable
 from springline.log.kafka.names import table_topic
 from springline.log.kafka.rows import RowCodec
 from springline.runtime.embedded.changing import ViewDefinition
@@ -201,11 +208,16 @@ def _covering(rest: FlinkRest, jobs: Sequence[str], feeder: Feeder) -> int:
     """The number of checkpoints, one of each job, that hold all that was fed: they are counted together."""
     deadline = time.monotonic() + DEADLINE_S
     while True:
-        numbers = [rest.checkpoint(one, timeout_s=DEADLINE_S).number for one in jobs]
-        if not (behind := feeder.behind()):
-            return max(numbers)
-        assert time.monotonic() < deadline, f"Not read: {behind[:5]}"
-        time.sleep(0.2)
+        try:
+            numbers = [rest.checkpoint(one, timeout_s=DEADLINE_S).number for one in jobs]
+            if not (behind := feeder.behind()):
+                return max(numbers)
+            reason = f"Not read: {behind[:5]}"
+        # A job that was started again, a group whose coordinator is being made.
+        except (SourceUnavailable, NotAnswered) as error:
+            reason = str(error)
+        assert time.monotonic() < deadline, reason
+        time.sleep(0.5)
 
 
 # -- Kafka -------------------------------------------------------------------------------------------------------------
@@ -218,11 +230,6 @@ class Feeder:
         self._bootstrap = bootstrap
         self._jobs = jobs
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
-        with warnings.catch_warnings():
-            # What the library itself does when it is imported.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            from kafka.admin import KafkaAdminClient
-        self._kafka: Any = KafkaAdminClient(bootstrap_servers=bootstrap)
         self._harnesses = {stem: SqlHarness(SCENARIOS[stem].tables) for stem in jobs}
         self._fed: dict[str, dict[str, int]] = {stem: {} for stem in jobs}
         self._derived: dict[str, tuple[str, DerivedRelation]] = {
@@ -266,12 +273,23 @@ class Feeder:
         """
         groups = {job.group: stem for stem, job in self._jobs.items()}
         found: list[tuple[str, str, int, int]] = []
-        for group, offsets in self._kafka.list_group_offsets(list(groups)).items():
+        with self._administration() as kafka:
+            committed_by = kafka.list_group_offsets(list(groups))
+        for group, offsets in committed_by.items():
             committed = {partition.topic: one.offset for partition, one in offsets.items()}
             for topic, end in self._fed[groups[group]].items():
                 if committed.get(topic, -1) < end:
                     found.append((group, topic, committed.get(topic, -1), end))
         return found
+
+    @contextmanager
+    def _administration(self) -> Iterator[Any]:
+        """kafka-python's administration, which knows transactions."""
+        client = KafkaAdminClient(bootstrap_servers=self._bootstrap)
+        try:
+            yield client
+        finally:
+            client.close()
 
     def wait_until_committed(self, checkpoint: int) -> None:
         """Until no transaction of this checkpoint, or of one before, is open."""
@@ -281,7 +299,8 @@ class Feeder:
             time.sleep(0.1)
 
     def _open(self) -> list[str]:
-        answer: Any = self._kafka.list_transactions()
+        with self._administration() as kafka:
+            answer: Any = kafka.list_transactions()
         listed = [one for part in (answer.values() if isinstance(answer, dict) else [answer]) for one in part]
         ended = ("EMPTY", "COMPLETE_COMMIT", "COMPLETE_ABORT", "DEAD")
         ours = [one for one in listed if one.transactional_id.startswith(RUN)]
