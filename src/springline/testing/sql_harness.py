@@ -12,6 +12,7 @@ import apsw
 
 from springline.core.schema import TableSchema
 from springline.core.types import Stored, load, store
+from springline.language import language
 from springline.runtime.embedded.changing import ViewDefinition, compile_all
 from springline.runtime.embedded.sharing import hidden_inputs, shared_forms
 from springline.runtime.embedded.tables import RelationStatements, create_relation, create_scratch, quote
@@ -21,7 +22,6 @@ from springline.sql.dead_letters import count_table, letters_table
 from springline.sql.functions import ErrorHook, register_functions
 from springline.sql.program import Step, ViewProgram, WindowMode
 from springline.sql.query import compile_query
-from springline.sql.sharing import is_shared
 from springline.sql.user_functions import Functions
 
 Row = tuple[Stored, ...]
@@ -70,16 +70,7 @@ class SqlHarness:
     def add_sharing_views(self, views: Mapping[str, str]) -> None:
         """Compiles views (their texts by name) that share common subqueries, as an application's do, and fills them from the current
         rows. What they share becomes hidden views among ``views``."""
-
-        def compiled(definition: ViewDefinition, schemas: Mapping[str, TableSchema]) -> ViewProgram:
-            return compile_view(
-                definition.name,
-                definition.text,
-                {one: schema for one, schema in schemas.items() if not is_shared(one)},
-                functions=self._functions,
-                shared=[(text, schemas[one]) for text, one in definition.shared],
-            )
-
+        compiled = language(self._functions).compile_view
         definitions = [ViewDefinition(name, text) for name, text in views.items()]
         found = compile_all(definitions, self.schemas, compiled)
         for error in found.broken.values():

@@ -28,7 +28,7 @@ from springline.log.kafka.names import (
 
 WEEK_MS: Final = 7 * 24 * 3_600_000
 HOUR_MS: Final = 3_600_000
-SETTLING_S: Final = 5.0
+SETTLING_S: Final = 20.0
 
 COMPACTED: Final[Mapping[str, str]] = {
     "cleanup.policy": "compact",
@@ -148,7 +148,9 @@ def committed_ends(kafka: Kafka, partitions: Sequence[tuple[str, int]]) -> Offse
                 )
                 return {(one.topic, one.partition): future.result().offset for one, future in futures.items()}
         except SourceUnavailable:
-            # A topic that was just made has no leader for a moment.
+            # A topic that was just made has no leader for a moment, and the client remembers that it had none.
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+            with kafka_errors(kafka, "looking at its topics"):
+                kafka.admin.list_topics(timeout=REQUEST_TIMEOUT_S)

@@ -7,7 +7,7 @@ and that of the checkpoint that ends it (``sink.transaction-naming-strategy`` IN
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
 from kafka.admin import KafkaAdminClient
@@ -15,6 +15,7 @@ from kafka.errors import KafkaError
 
 from springline.errors import ConfigurationError, SourceUnavailable
 from springline.log.kafka.clients import Kafka
+from springline.log.kafka.topics import Offsets
 
 _OPEN: Final = frozenset(("Ongoing", "PrepareCommit", "PrepareAbort", "PrepareEpochFence"))
 _COMMITTED: Final = frozenset(("CompleteCommit",))
@@ -35,7 +36,8 @@ _JAVA_NAMES: Final[Mapping[str, str]] = {
 
 
 class Transactions:
-    """A connection that is kept. Not thread-safe."""
+    """A connection that is kept, for what librdkafka cannot ask, and for offsets of groups, over which it has been seen to crash while their
+    coordinator was being loaded. Not thread-safe."""
 
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
@@ -43,16 +45,7 @@ class Transactions:
 
     def states(self, prefix: str) -> list[tuple[int, str]]:
         """(checkpoint, state) of every transaction whose id begins with the prefix. Raises SourceUnavailable."""
-        try:
-            if self._admin is None:
-                self._admin = KafkaAdminClient(**_options(self._kafka))
-            listed = self._admin.list_transactions()
-        except KafkaError as error:
-            self.close()
-            raise SourceUnavailable(
-                f"Kafka at {self._kafka.bootstrap} does not tell its transactions: {error}.",
-                hint="It is tried again; nothing is lost.",
-            ) from error
+        listed = self._asked("its transactions", lambda admin: admin.list_transactions())
         groups = cast("Iterable[Any]", listed.values() if isinstance(listed, dict) else [listed])
         return [
             (int(found[1]), str(one.state.value))
@@ -60,6 +53,28 @@ class Transactions:
             for one in group
             if one.transactional_id.startswith(prefix) and (found := _ENDING.search(one.transactional_id))
         ]
+
+    def group_offsets(self, group: str) -> Offsets:
+        """What a consumer group has committed. Raises SourceUnavailable."""
+        listed = self._asked("a group's offsets", lambda admin: admin.list_group_offsets([group]))
+        found = cast("Mapping[Any, Any]", listed.get(group, {}))
+        return {
+            (str(place.topic), int(place.partition)): int(one.offset)
+            for place, one in found.items()
+            if one.offset >= 0
+        }
+
+    def _asked(self, what: str, ask: Callable[[Any], Any]) -> Any:
+        try:
+            if self._admin is None:
+                self._admin = KafkaAdminClient(**_options(self._kafka))
+            return ask(self._admin)
+        except KafkaError as error:
+            self.close()
+            raise SourceUnavailable(
+                f"Kafka at {self._kafka.bootstrap} does not tell {what}: {error}.",
+                hint="It is tried again; nothing is lost.",
+            ) from error
 
     def close(self) -> None:
         """Idempotent."""

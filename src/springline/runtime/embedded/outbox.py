@@ -31,6 +31,7 @@ class Outbox:
     def __init__(self, schema: TableSchema, publisher: Publisher) -> None:
         self.relation = schema.name
         self._publisher = publisher
+        self._letters: bool | None = None
         self.reshape(schema)
 
     def reshape(self, schema: TableSchema) -> None:
@@ -56,7 +57,8 @@ class Outbox:
         self._put(connection, tick, cause, (RowChange("r", None, row) for row in rows))
 
     def undo(self, tick: Tick) -> None:
-        """Nothing is held in memory."""
+        """Only what may be set aside is remembered, and can be read again."""
+        self._letters = None
 
     def _put(
         self, connection: apsw.Connection, tick: Tick, cause: Cause, changes: Iterator[RowChange]
@@ -79,7 +81,10 @@ class Outbox:
     ) -> Sequence[tuple[bytes | None, bytes | None]]:
         """The records of a change. A row that has no form there goes, if it was there, and is set aside."""
         try:
-            return self._publisher.records(self._schema, change, commit)
+            records = self._publisher.records(self._schema, change, commit)
+            if self._has_letters(connection):
+                self._forget_letter(connection, self._key_text(change))
+            return records
         except Unfit as error:
             before, after = self._without_unfit(connection, tick, change, str(error))
         if before is None and after is None:
@@ -92,18 +97,33 @@ class Outbox:
     ) -> tuple[Sequence[Stored] | None, Sequence[Stored] | None]:
         before = change.before if change.before and self._is_fit(change.before) else None
         after = change.after if change.after and self._is_fit(change.after) else None
-        row = change.after or change.before or ()
-        key = repr(tuple(row[index] for index in self._schema.key_indexes))
         if change.after and after is None:
             connection.execute(
                 "INSERT OR REPLACE INTO _dead_letters(what, name, key, reason, tick, at_us) VALUES ('row', ?, ?, ?, ?, ?)",
-                (self.relation, key, reason, tick, time.time_ns() // 1_000),
+                (self.relation, self._key_text(change), reason, tick, time.time_ns() // 1_000),
             )
+            self._letters = True
         else:
-            connection.execute(
-                "DELETE FROM _dead_letters WHERE what = 'row' AND name = ? AND key = ?", (self.relation, key)
-            )
+            self._forget_letter(connection, self._key_text(change))
         return before, after
+
+    def _key_text(self, change: RowChange) -> str:
+        row = change.after or change.before or ()
+        return repr(tuple(row[index] for index in self._schema.key_indexes))
+
+    def _has_letters(self, connection: apsw.Connection) -> bool:
+        """Whether rows of the table may be set aside."""
+        if self._letters is None:
+            found = connection.execute(
+                "SELECT 1 FROM _dead_letters WHERE what = 'row' AND name = ? LIMIT 1", (self.relation,)
+            )
+            self._letters = found.fetchone() is not None
+        return self._letters
+
+    def _forget_letter(self, connection: apsw.Connection, key: str) -> None:
+        connection.execute(
+            "DELETE FROM _dead_letters WHERE what = 'row' AND name = ? AND key = ?", (self.relation, key)
+        )
 
     def _is_fit(self, row: Sequence[Stored]) -> bool:
         try:

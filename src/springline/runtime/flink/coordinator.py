@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Protocol
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import TopicPartition
 
 from springline.errors import SourceUnavailable, SpringlineError
 from springline.log.kafka.clients import REQUEST_TIMEOUT_S, Kafka, kafka_errors
@@ -212,7 +212,7 @@ class Coordinator:
             if (
                 last is not None
                 and last.generation == deployed.generation
-                and covers(self._covered, mark.inputs)
+                and covers(self._covered(deployed), mark.inputs)
             ):
                 return replace(
                     last,
@@ -262,7 +262,7 @@ class Coordinator:
         """How far the job's sources have read. What was read before the job was last started is in its checkpoints: what the last cut covers, and
         the offsets that it committed, which may come later."""
         reached = self._covered(deployed)
-        committed = self._committed(job_group(self._application, deployed.generation))
+        committed = self._transactions.group_offsets(job_group(self._application, deployed.generation))
         for found in (committed, self._jobs.read(deployed)):
             reached |= {place: max(offset, reached.get(place, 0)) for place, offset in found.items()}
         return reached
@@ -271,14 +271,6 @@ class Coordinator:
         """What the last cut covers, if it is of this generation."""
         last = self._last
         return dict(last.inputs) if last is not None and last.generation == deployed.generation else {}
-
-    def _committed(self, group: str) -> Offsets:
-        admin = self._kafka.admin
-        asked = admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group)], request_timeout=REQUEST_TIMEOUT_S
-        )
-        found = asked[group].result().topic_partitions
-        return {(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
 
     def _settled(self, deployed: Deployed, checkpoint: int) -> Offsets:
         """Where the derived topics end once everything of the checkpoint is committed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -14,6 +15,7 @@ from springline.runtime.flink.rest import FlinkRest
 _OFFSET: Final = re.compile(r"KafkaSourceReader\.topic\.(.+)\.partition\.(\d+)\.currentOffset$")
 
 SETTLING_MS: Final = 1_000
+LIST_EVERY_S: Final = 1.0
 
 
 class FlinkJobs:
@@ -23,6 +25,7 @@ class FlinkJobs:
         self._job_id = ""
         self._metrics: dict[str, list[str]] = {}
         self._refreshed_ms: int | None = None
+        self._listed_again_at = 0.0
 
     def checkpoint(self, deployed: Deployed, timeout_s: float) -> int:
         """A job that starts, fails or is gone may come back, by itself or by a deployment: it is asked again."""
@@ -45,7 +48,10 @@ class FlinkJobs:
         rest = FlinkRest(deployed.rest)
         if not self._is_settled(rest, deployed.job_id):
             return {}
-        if self._job_id != deployed.job_id or not self._metrics:
+        now = time.monotonic()
+        if self._job_id != deployed.job_id or now > self._listed_again_at:
+            # A source's partitions appear one by one when the job starts, and new ones later.
+            self._listed_again_at = now + LIST_EVERY_S
             self._metrics = {
                 vertex: named
                 for vertex in rest.vertex_ids(deployed.job_id)
