@@ -24,6 +24,9 @@ from typing import Any
 FAILS = "_fails"
 """Ends the name of the function that says whether a function raises for the same arguments."""
 
+WORKERS = "_python_worker_execution_mode"
+"""PyFlink's variable that says where Python functions run."""
+
 RANGES = {"SMALLINT": 2**15, "INT": 2**31, "BIGINT": 2**63}
 
 PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
@@ -66,7 +69,7 @@ def main() -> int:
 def run(job: dict[str, Any], *, explain: bool) -> dict[str, Any]:
     """Defines everything, then submits all INSERTs as one job."""
     # Or PyFlink takes the cluster for one in this process, whose Python functions would be called back here.
-    os.environ["_python_worker_execution_mode"] = "process"
+    os.environ[WORKERS] = "process"
     # PyFlink is not among our packages: only here is it known.
     table: Any = importlib.import_module("pyflink.table")
     configuration = importlib.import_module("pyflink.common").Configuration()

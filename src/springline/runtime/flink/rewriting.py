@@ -170,7 +170,7 @@ def _used_columns(reading: Reading, select: exp.Select) -> list[str]:
             if isinstance(one, exp.Column) and reading.rows.get(one) is not None:
                 text = ".".join(name(part.name) for part in list(one.parts)[-2:])
                 found.setdefault(text, _place(reading, select, one, len(found)))
-    return sorted(found, key=lambda text: found[text])
+    return [text for text, _ in sorted(found.items(), key=lambda one: one[1])]
 
 
 def _place(reading: Reading, select: exp.Select, column: exp.Column, otherwise: int) -> tuple[int, int]:
