@@ -40,6 +40,8 @@ DEFAULT_SETTINGS: Final[Mapping[str, str]] = {
     "cluster.registration.error-delay": "1 s",
     "cluster.registration.max-timeout": "2 s",
     "pekko.lookup.timeout": "3 s",
+    # On a busy machine some hundreds of tasks take longer than the default of 10 s to answer.
+    "pekko.ask.timeout": "60 s",
     "restart-strategy.type": "exponential-delay",
     "restart-strategy.exponential-delay.initial-backoff": "500 ms",
     "restart-strategy.exponential-delay.max-backoff": "5 s",
