@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from springline.log.kafka.cut import Deployed
     from springline.runtime.flink.coordinator import Coordinator, Mark
     from springline.runtime.flink.definition import Job
+    from springline.runtime.flink.submit import FlinkEnvironment
 
 STANDING_TIMEOUT_S = 30.0
 
@@ -161,6 +162,22 @@ def compiled(app: App, generation: int = 1) -> Job:
     tables = tuple(schema for source in app.sources.values() for schema in source.tables())
     definition = JobDefinition(app.name, tables, tuple(app.views), app.event_times, app.declared_functions)
     return compile_job(definition, KafkaSettings(kafka.bootstrap, kafka.java()), generation)
+
+
+def flink_environment(settings: Settings) -> FlinkEnvironment:
+    """What jobs are submitted with. Raises ConfigurationError."""
+    from springline.runtime.flink.submit import FlinkEnvironment
+
+    if settings.flink_python is None:
+        raise ConfigurationError(
+            "No Flink Python environment is named.",
+            hint="Set SPRINGLINE_FLINK_PYTHON; docs/cluster.md says how to make one.",
+        )
+    return FlinkEnvironment(
+        settings.flink_python,
+        settings.flink or "http://127.0.0.1:8081",
+        tuple(map(Path, settings.flink_jars)),
+    )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Connections to a Kafka cluster, and its errors as ours. Every guarantee here holds for Kafka 3.0 and later."""
+"""Connections to a Kafka cluster, and its errors as ours."""
 
 from __future__ import annotations
 
