@@ -92,7 +92,9 @@ def main() -> int:
     runs.add_argument("--slots", type=int, default=8, help="of each TaskManager (8)")
     runs.add_argument("--port", type=int, help="Kafka's; otherwise a free one")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Ctrl-C too: a shell that starts this in its background has it ignored.
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, _interrupt)
     try:
         if options.command == "fetch":
             fetch()
