@@ -54,6 +54,7 @@ class MemoryPublisher:
         self.failures: list[str] = []
         self.transactions: list[int] = []
         self.resumed = 0
+        self.is_away = False
 
     def records(
         self, schema: TableSchema, change: RowChange, commit: Commit
@@ -68,6 +69,8 @@ class MemoryPublisher:
 
     def resume(self, schemas: Sequence[TableSchema], identity: str) -> int:
         self.resumed += 1
+        if self.is_away:
+            raise SourceUnavailable("Not there.", hint="Again.")
         if self.identity not in (None, identity):
             raise ConfigurationError("Somebody else's.", hint="No.")
         self.identity = identity
@@ -247,6 +250,24 @@ def test_nothing_goes_out_while_it_is_held(place: Place) -> None:
     runtime.stop()
     assert before == {}
     assert place.publisher.rows() == {1: "a"}
+
+
+def test_nobody_can_hold_what_is_in_doubt(place: Place) -> None:
+    runtime = place.runtime()
+    runtime.start()
+    settle(runtime)
+    publishing = runtime.publishing
+    assert publishing is not None
+    place.publisher.failures, place.publisher.is_away = ["after"], True
+    place.write(("u", 1, "a"))
+    _wait_for_error(runtime)
+    with pytest.raises(SourceUnavailable, match="not known whether"), publishing.held():
+        pass
+    place.publisher.is_away = False
+    settle(runtime)
+    with publishing.held():
+        assert place.publisher.rows() == {1: "a"}
+    runtime.stop()
 
 
 def test_another_folders_records_are_refused(place: Place) -> None:

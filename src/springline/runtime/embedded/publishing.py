@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from springline.core.schema import TableSchema
-from springline.errors import ConfigurationError, SpringlineError
+from springline.errors import ConfigurationError, SourceUnavailable, SpringlineError
 from springline.log.base import Outgoing, Publisher
 from springline.runtime.embedded.capture import pause_s
 from springline.runtime.embedded.outbox import Sent, first_number, identity, last_number, read_outbox
@@ -41,6 +41,8 @@ class Publishing:
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self._gate = threading.Lock()
+        self._is_sure = False
+        """Whether it is known of everything that was handed over that it has arrived."""
         self._thread = threading.Thread(target=self._run, name="publishing", daemon=True)
         self.published = 0
         """The number of the newest record that the other log has."""
@@ -66,15 +68,24 @@ class Publishing:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Nothing is handed over while the body runs; what comes meanwhile waits in the outbox. Begins between two transactions."""
+        """Nothing is handed over while the body runs; what comes meanwhile waits in the outbox. Begins between two transactions. Raises
+        SourceUnavailable while it is not known whether the last one has arrived."""
         with self._gate:
+            if not self._is_sure:
+                raise SourceUnavailable(
+                    "It is not known whether what was last published has arrived.",
+                    hint="It is asked for; try again.",
+                )
             yield
 
     def _run(self) -> None:
         failures = 0
         while not self._stop.is_set():
             try:
-                self._reached(self._resume())
+                with self._gate:
+                    through = self._resume()
+                    self._is_sure = True
+                self._reached(through)
                 self.error, failures = None, 0
                 while not self._stop.is_set():
                     self._step()
@@ -117,7 +128,9 @@ class Publishing:
             self._progress.wait_until(lambda: self._stop.is_set() or self._progress.reached.tick > tick, 0.2)
             return
         with self._gate:
+            self._is_sure = False
             self._publisher.publish(self._pages(self.published, through), through)
+            self._is_sure = True
         self._reached(through)
 
     def _pages(self, after: int, through: int) -> Iterator[Sequence[Outgoing]]:

@@ -173,11 +173,9 @@ class Coordinator:
                 return
 
     def _resume(self) -> None:
-        if (
-            self._last is None
-            and (found := last_json(self._kafka, cuts_topic(self._application))) is not None
-        ):
-            self._last = Cut.from_json(found)
+        """The newest cut that readers have: one of which nobody knew whether it was committed may be there, and its number is then taken."""
+        found = last_json(self._kafka, cuts_topic(self._application))
+        self._last = None if found is None else Cut.from_json(found)
 
     # -- a cut -----------------------------------------------------------------------------------------------------
 
