@@ -1,6 +1,6 @@
 # Everything here works from a bare checkout: Python 3.11 or newer, make, and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo demo-check test test-cluster services services-fetch law crash bench golden golden-check lint format lock clean
+.PHONY: help install install-dev demo demo-check demo-cluster demo-check-cluster test test-cluster services services-fetch law crash bench golden golden-check lint format lock clean
 
 KILLS ?= 50
 EXAMPLES ?=
@@ -26,6 +26,12 @@ demo: install ## Run the blizzard: a live travel assistant over a real database,
 
 demo-check: install ## Prove the demo without a browser: no answer is stale or wrong
 	@.venv/bin/python -m springline.demo.check
+
+demo-cluster: install-dev ## The same demo on a Kafka and a Flink of its own (Java 17, Maven)
+	@.venv/bin/springline demo --cluster
+
+demo-check-cluster: install-dev ## The same proof there
+	@.venv/bin/python -m springline.demo.check --cluster
 
 test: install-dev ## Run all tests (TESTS=tests/unit for some of them)
 	@tools/install-browser.sh || true
@@ -68,11 +74,12 @@ format: install-dev ## Format the code
 # --no-config and the emptied variables keep a builder's own indexes and wheel folders out of the locks.
 UV = env -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS .venv/bin/uv --no-config
 COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --extra demo --group build
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group build
 
-lock: install-dev ## Write both lock files again (UPGRADE=--upgrade for newer versions)
-	@$(COMPILE) $(UPGRADE) --output-file requirements.lock
-	@$(COMPILE) $(UPGRADE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+lock: install-dev ## Write the lock files again (UPGRADE=--upgrade for newer versions)
+	@$(COMPILE) --extra demo $(UPGRADE) --output-file requirements.lock
+	@$(COMPILE) --extra demo $(UPGRADE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@$(COMPILE) --extra cluster $(UPGRADE) --constraint requirements-dev.lock --output-file deploy/requirements.lock
 
 clean: ## Remove .venv, caches and the demo's data
 	@rm -rf .venv .demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -44,18 +44,25 @@ def kafka_of(settings: Settings) -> Kafka:
             hint="Set SPRINGLINE_KAFKA (or --kafka) to its bootstrap servers, host:port.",
         )
     make: type[Kafka] = load_part("springline.log.kafka.clients", "Kafka", "kafka")
+    return make(settings.kafka, _options(settings.kafka_config, "Kafka", settings))
+
+
+def _options(path: Path | None, whose: str, settings: Settings) -> dict[str, str]:
+    """The options in a file, with their secrets; none where none is named."""
+    from springline.app import load_part
+
+    if path is None:
+        return {}
     read_options = load_part("springline.log.kafka.clients", "read_options", "kafka")
-    options: dict[str, str] = {}
-    if (path := settings.kafka_config) is not None:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(
-                f"The Kafka options in {path} cannot be read: {error}.",
-                hint="Name a file with name=value on each line.",
-            ) from error
-        options = read_options(text, settings.reveal)
-    return make(settings.kafka, options)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"The {whose} options in {path} cannot be read: {error}.",
+            hint="Name a file with name=value on each line.",
+        ) from error
+    options: dict[str, str] = read_options(text, settings.reveal, whose)
+    return options
 
 
 class Capture:
@@ -156,12 +163,16 @@ class Capture:
 def compiled(app: App, generation: int = 1) -> Job:
     """The application's job. Connects to its sources, to learn what their tables are. Raises ConfigurationError, SourceUnavailable."""
     from springline.runtime.flink.compile import compile_job
+    from springline.runtime.flink.configuration import configured
     from springline.runtime.flink.definition import JobDefinition, KafkaSettings
 
-    kafka = kafka_of(app.settings)
+    settings, kafka = app.settings, kafka_of(app.settings)
+    configuration = configured(settings.flink_parallelism, _options(settings.flink_config, "Flink", settings))
     tables = tuple(schema for source in app.sources.values() for schema in source.tables())
     definition = JobDefinition(app.name, tables, tuple(app.views), app.event_times, app.declared_functions)
-    return compile_job(definition, KafkaSettings(kafka.bootstrap, kafka.java()), generation)
+    return compile_job(
+        definition, KafkaSettings(kafka.bootstrap, kafka.java()), generation, configuration=configuration
+    )
 
 
 def flink_environment(settings: Settings) -> FlinkEnvironment:

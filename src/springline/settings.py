@@ -201,6 +201,22 @@ class Settings:
         tuple[str, ...],
         About("list", "Jars that are sent with the job: the Kafka SQL connector, unless the cluster has it."),
     ] = ()
+    flink_parallelism: Annotated[
+        int,
+        About(
+            "integer",
+            "Parallel subtasks of each part of the job; `deploy --restart` brings a change of it to a running job.",
+            (),
+            1,
+            10_000,
+        ),
+    ] = 1
+    flink_config: Annotated[
+        Path | None,
+        About(
+            "path", "File with Flink's options for the job, name=value on each line (state.backend.type …)."
+        ),
+    ] = None
     cut_interval_s: Annotated[
         float,
         About(

@@ -41,6 +41,11 @@ from springline.errors import ConfigurationError
 @click.option(
     "--embedder", type=click.Choice(["auto", "local", "hashing"]), help="What turns passages into vectors."
 )
+@click.option(
+    "--cluster",
+    is_flag=True,
+    help="Run it on Kafka and Flink: those that the settings name, or its own (in a checkout, with Java 17 and Maven).",
+)
 @click.option("--no-browser", is_flag=True, help="Do not open the page in a browser.")
 def command(
     data: Path | None,
@@ -51,6 +56,7 @@ def command(
     paused: bool,
     fresh: bool,
     embedder: str | None,
+    cluster: bool,
     no_browser: bool,
 ) -> int:
     """Run the live travel assistant: a real PostgreSQL with an airline in it, the February 2013 blizzard, policies, and a page.
@@ -72,6 +78,7 @@ def command(
         fresh=fresh,
         paused=paused,
         embedder=embedder,
+        cluster=cluster,
     )
     if not no_browser:
         _open_when_ready(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,17 +88,25 @@ def documents(scenario: Scenario, folder: Path) -> Path:
     return folder
 
 
-def application(scenario: Scenario, dsn: str, documents: Path, options: Options) -> App:
-    """The demo's application: what a user would write in ``app.py``."""
-    settings = Settings.load()
+def application(
+    scenario: Scenario,
+    dsn: str,
+    documents: Path,
+    options: Options,
+    *,
+    name: str | None = None,
+    settings: Settings | None = None,
+) -> App:
+    """The demo's application: what a user would write in ``app.py``. ``name``: another one than the scenario's."""
+    settings = settings or Settings.load()
     if options.embedder is not None:
         settings = replace(settings, embedder=options.embedder)
     declared = APPLICATIONS[scenario.name]
-    app = App(scenario.name, settings=settings)
+    app = App(name or scenario.name, settings=settings)
     app.postgres("airline", dsn, tables=list(scenario.tables))
     folder = app.folder("policies", documents)
-    for name, sql, key in declared.VIEWS:
-        app.view(name, sql, key=key)
+    for view, sql, key in declared.VIEWS:
+        app.view(view, sql, key=key)
     app.knowledge("policies", over=folder)
     app.assistant(
         subject="customer",
@@ -119,10 +127,12 @@ def context_rows(scenario: Scenario) -> Sequence[Rows]:
     return APPLICATIONS[scenario.name].ROWS
 
 
-def wait_until_loaded(running: Running, *, show: bool) -> None:
-    """Waits until every table is live and every document searchable, with a bar. Raises SourceError where a source gave up."""
+def wait_until_loaded(running: Running, *, show: bool, check: Callable[[], None] = lambda: None) -> None:
+    """Waits until every table is live and every document searchable, with a bar. Raises SourceError where a source gave up, and what ``check``
+    raises, which is called again and again."""
     bar = sys.stdout if show and sys.stdout.isatty() else None
     while True:
+        check()
         status = running.runtime.status()
         for name, source in status.sources.items():
             if source.state == "stopped":

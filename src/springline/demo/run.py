@@ -30,7 +30,7 @@ KNOWLEDGE = "policies"
 
 @dataclass(frozen=True)
 class Options:
-    """``data`` is a tau airline data set's folder, None for the blizzard. ``port`` 0 takes a free one."""
+    """``data`` is a tau airline data set's folder, None for the blizzard. ``port`` 0 takes a free one. ``cluster``: on Kafka and Flink."""
 
     folder: Path = DEFAULT_FOLDER
     data: Path | None = None
@@ -41,6 +41,7 @@ class Options:
     paused: bool = False
     embedder: str | None = None
     quiet: bool = False
+    cluster: bool = False
 
 
 def main(options: Options) -> int:
@@ -53,7 +54,7 @@ def main(options: Options) -> int:
             while not stop.wait(0.5):
                 continue
             _say("\nStopping …")
-        _say("Stopped. `make demo` goes on where it was; `--fresh` starts over.")
+        _say("Stopped. The next start goes on where it was; `--fresh` starts over.")
         return 0
     finally:
         for number, handler in previous.items():
@@ -92,7 +93,7 @@ def started(
     from springline.serve.server import Server
 
     scenario = parts.scenario(options.data)
-    folder = (options.folder / scenario.name).absolute()
+    folder = (options.folder / f"{scenario.name}{'-cluster' if options.cluster else ''}").absolute()
     if options.fresh:
         parts.remove(folder)
     with contextlib.ExitStack() as closing:
@@ -105,12 +106,17 @@ def started(
         dsn, created = parts.database(postgres, scenario)
         say(f"     {scenario.title}: {'created' if created else 'found as it was left'}.")
         documents = parts.documents(scenario, folder / "policies")
-        say("2/4  Springline …")
-        app = parts.application(scenario, dsn, documents, options)
-        prepare(app)
-        running = closing.enter_context(app.start(data=folder / "springline"))
+        say(f"2/4  Springline{' on Kafka and Flink' if options.cluster else ''} …")
+        if options.cluster:
+            app, running, check = closing.enter_context(
+                _on_cluster(options, folder, dsn, documents, prepare, say)
+            )
+        else:
+            app, check = parts.application(scenario, dsn, documents, options), _nothing
+            prepare(app)
+            running = closing.enter_context(app.start(data=folder / "springline"))
         say("3/4  Loading what is there …")
-        parts.wait_until_loaded(running, show=not options.quiet)
+        parts.wait_until_loaded(running, show=not options.quiet, check=check)
         say("4/4  Storm, twin and page …")
         show = parts.Show(scenario, dsn, documents, app, running, options)
         closing.callback(show.stop)
@@ -119,6 +125,31 @@ def started(
         if play:
             show.start()
         yield Demo(server.url, scenario, running, show.replay, show.twin, show.fleet, dsn, documents)
+
+
+@contextlib.contextmanager
+def _on_cluster(
+    options: Options,
+    folder: Path,
+    dsn: str,
+    documents: Path,
+    prepare: Callable[[App], None],
+    say: Callable[[str], None],
+) -> Iterator[tuple[App, Running, Callable[[], None]]]:
+    """The application, the node that serves it, and a check that capture lives."""
+    from springline.demo import on_cluster, parts
+    from springline.settings import Settings
+
+    name = on_cluster.name(folder, parts.scenario(options.data).name)
+    declared = on_cluster.Declared(name, dsn, documents, options.data)
+    with on_cluster.services(Settings.load(), folder, say) as settings:
+        app = declared.application(options, settings)
+        prepare(app)
+        with on_cluster.started(app, declared, folder, say) as (running, check):
+            yield app, running, check
+
+
+def _nothing() -> None: ...
 
 
 def _check_installed() -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from springline.core.change import load_entry, schema_entry
+from springline.core.position import Position
 from springline.core.schema import Column, TableSchema
 from springline.core.types import STRING
-from springline.errors import ConfigurationError, DataFolderLocked, NotFound, NotFresh
+from springline.errors import ConfigurationError, DataFolderLocked, NotFound, NotFresh, SourceUnavailable
 from springline.runtime.embedded.catalog import ViewDefinition
 from springline.testing.memory_source import MemorySource
 from tests.unit.runtime.running import ORDERS, TOTALS, orders, runtime, totals
@@ -152,6 +153,19 @@ def test_a_table_that_loads_again_makes_now_wait_and_is_stated_otherwise(tmp_pat
         put(source, 1, 7, 11)
         source.control(load_entry(ORDERS.name, loading=False))
         assert totals(made) == [(7, 1, 11)]
+
+
+def test_a_refusal_says_why_a_source_has_no_position(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(self: MemorySource, timeout_s: float) -> Position:
+        raise SourceUnavailable("Nobody answers at db:5432.", hint="Is it running?")
+
+    with runtime(tmp_path, [orders()], views=[TOTALS]) as made:
+        monkeypatch.setattr(MemorySource, "current_position", unknown)
+        with (
+            pytest.raises(NotFresh, match=r"behind: shop \(Nobody answers at db:5432\)"),
+            made.read(require="now", deadline_ms=200),
+        ):
+            pass
 
 
 def test_one_process_at_a_time_and_a_restart_resumes(tmp_path: Path) -> None:

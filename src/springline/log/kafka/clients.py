@@ -116,8 +116,8 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def read_options(text: str, reveal: Callable[[str], str]) -> dict[str, str]:
-    """The client's options from a file's text: ``name=value`` on each line, ``#`` before a comment; a value may be ``env:NAME`` or
+def read_options(text: str, reveal: Callable[[str], str], whose: str = "Kafka") -> dict[str, str]:
+    """The client's options (or another's) from a file's text: ``name=value`` on each line, ``#`` before a comment; a value may be ``env:NAME`` or
     ``file:PATH``. Raises ConfigurationError."""
     options: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -126,7 +126,7 @@ def read_options(text: str, reveal: Callable[[str], str]) -> dict[str, str]:
         name, equals, value = line.partition("=")
         if not equals or not name.strip():
             raise ConfigurationError(
-                f"Line {number} of the Kafka options is no option: {name.strip()!r}.",
+                f"Line {number} of the {whose} options is no option: {name.strip()!r}.",
                 hint="Write name=value on each line, such as security.protocol=SASL_SSL.",
             )
         options[name.strip()] = reveal(value.strip())

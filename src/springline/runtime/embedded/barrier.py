@@ -30,10 +30,10 @@ class Barrier:
             return Freshness(require, True, 0.0, PositionVector(), asked_at_us)
         deadline_s = started + deadline_ms / 1_000
         required, failed = self.current_positions(deadline_s)
-        missing = failed or self._progress.wait_for(required, complete=complete, deadline_s=deadline_s)
+        missing = tuple(failed) or self._progress.wait_for(required, complete=complete, deadline_s=deadline_s)
         waited_ms = (time.monotonic() - started) * 1_000
         if missing and on_miss == "refuse":
-            behind = f"behind: {', '.join(sorted(missing))}"
+            behind = f"behind: {', '.join(_told(one, failed.get(one)) for one in sorted(missing))}"
             if loading := self._progress.reached.loading:
                 behind += f"; being loaded: {', '.join(sorted(loading))}"
             raise NotFresh(
@@ -47,23 +47,30 @@ class Barrier:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def current_positions(self, deadline_s: float) -> tuple[dict[str, Position], tuple[str, ...]]:
-        """Every source's position now, and the names of those that did not answer in time."""
+    def current_positions(self, deadline_s: float) -> tuple[dict[str, Position], dict[str, str]]:
+        """Every source's position now, and those that did not answer in time, with what they said instead."""
         timeout_s = max(0.001, deadline_s - time.monotonic())
         if len(self._sources) == 1:
             [(name, source)] = self._sources.items()
             try:
-                return {name: source.current_position(timeout_s)}, ()
-            except SpringlineError:
-                return {}, (name,)
+                return {name: source.current_position(timeout_s)}, {}
+            except SpringlineError as error:
+                return {}, {name: error.message}
         futures = {
             name: self._pool.submit(one.current_position, timeout_s) for name, one in self._sources.items()
         }
         positions: dict[str, Position] = {}
-        failed: list[str] = []
+        failed: dict[str, str] = {}
         for name, future in futures.items():
             try:
                 positions[name] = future.result(max(0.001, deadline_s - time.monotonic()))
-            except (SpringlineError, TimeoutError):
-                failed.append(name)
-        return positions, tuple(failed)
+            except SpringlineError as error:
+                failed[name] = error.message
+            except TimeoutError:
+                failed[name] = ""
+        return positions, failed
+
+
+def _told(source: str, reason: str | None) -> str:
+    """A source that is behind, with the reason where it gave one."""
+    return f"{source} ({reason.rstrip('.')})" if reason else source

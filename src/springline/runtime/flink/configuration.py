@@ -1,11 +1,14 @@
 """How a job is configured: one table, each line with its reason.
 
-A setting that an application gives goes over these.
+What an application gives goes over these, but for those that its answers' correctness stands on (``FIXED``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
+
+from springline.errors import ConfigurationError
 
 CONFIGURATION: Final[tuple[tuple[str, str, str], ...]] = (
     ("execution.runtime-mode", "STREAMING", "views follow their tables for ever"),
@@ -64,7 +67,7 @@ CONFIGURATION: Final[tuple[tuple[str, str, str], ...]] = (
     (
         "parallelism.default",
         "1",
-        "of everything but the sinks, which are 1 for one transaction per topic and checkpoint",
+        "set by `flink_parallelism`; the sinks are always 1, for one transaction per topic and checkpoint",
     ),
     (
         "python.execution-mode",
@@ -78,6 +81,36 @@ CONFIGURATION: Final[tuple[tuple[str, str, str], ...]] = (
     ),
     ("pipeline.operator-chaining.enabled", "true", "fewer hand-overs"),
 )
+
+
+FIXED: Final = frozenset(
+    {
+        "execution.runtime-mode",
+        "execution.checkpointing.mode",
+        "execution.checkpointing.interval",
+        "execution.checkpointing.max-concurrent-checkpoints",
+        "execution.checkpointing.unaligned.enabled",
+        "table.exec.source.cdc-events-duplicate",
+        "table.exec.sink.not-null-enforcer",
+        "table.exec.sink.upsert-materialize",
+        "table.exec.state.ttl",
+        "table.local-time-zone",
+    }
+)
+"""With other values answers could be wrong."""
+
+
+def configured(parallelism: int, given: Mapping[str, str]) -> dict[str, str]:
+    """What an application's own settings are, checked. Raises ConfigurationError."""
+    reasons = {key: (value, reason) for key, value, reason in CONFIGURATION}
+    for key, value in given.items():
+        if key in FIXED and value != reasons[key][0]:
+            fixed, reason = reasons[key]
+            raise ConfigurationError(
+                f"Flink's {key} cannot be {value!r}: it is {fixed!r}, because {reason}.",
+                hint="Remove it from the job's options (setting flink_config).",
+            )
+    return {"parallelism.default": str(parallelism), **given}
 
 
 def defaults() -> dict[str, str]:
