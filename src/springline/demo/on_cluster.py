@@ -9,7 +9,7 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from springline.settings import Settings
 
 SLOTS = 8
-PREFIX = "SPRINGLINE_DEMO_"
-APPLICATION_FILE = Path(__file__).with_name("capture_app.py")
 
 
 @dataclass(frozen=True)
@@ -45,21 +43,28 @@ class Declared:
             scenario, self.dsn, self.documents, options, name=self.name, settings=settings
         )
 
-    def to_environment(self) -> dict[str, str]:
-        found = {"NAME": self.name, "DSN": self.dsn, "DOCUMENTS": str(self.documents)}
-        if self.data is not None:
-            found["DATA"] = str(self.data.absolute())
-        return {PREFIX + key: value for key, value in found.items()}
+    def write(self, folder: Path) -> Path:
+        """An ``app.py`` for the command line, which gives the same application."""
+        data = None if self.data is None else str(self.data.absolute())
+        path = folder / "app.py"
+        path.write_text(
+            f'''"""The demo's application, for `springline capture`, `springline explain --runtime flink` and others."""
 
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Declared:
-        data = environment.get(f"{PREFIX}DATA")
-        return cls(
-            environment[f"{PREFIX}NAME"],
-            environment[f"{PREFIX}DSN"],
-            Path(environment[f"{PREFIX}DOCUMENTS"]),
-            None if data is None else Path(data),
+from pathlib import Path
+
+from springline.demo.on_cluster import Declared
+from springline.demo.run import Options
+
+app = Declared(
+    name={self.name!r},
+    dsn={self.dsn!r},
+    documents=Path({str(self.documents)!r}),
+    data={"None" if data is None else f"Path({data!r})"},
+).application(Options())
+''',
+            encoding="utf-8",
         )
+        return path
 
 
 @contextlib.contextmanager
@@ -117,13 +122,13 @@ def started(
                 "-m",
                 "springline.cli.main",
                 "capture",
-                str(APPLICATION_FILE),
+                str(declared.write(folder)),
                 "--data",
                 str(folder / "capture"),
             ],
             log=folder / "captured" / "capture.log",
             lock=lock,
-            environment={**_settings(app.settings), **declared.to_environment()},
+            environment=_settings(app.settings),
         )
     finally:
         os.close(lock)
