@@ -1,6 +1,6 @@
 # Everything here works from a bare checkout: Python 3.11 or newer, make, and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo demo-check demo-cluster demo-check-cluster test test-cluster services services-fetch law crash bench golden golden-check lint format lock clean
+.PHONY: help install install-dev demo demo-check demo-cluster demo-check-cluster test test-cluster services services-fetch law crash crash-cluster bench bench-scale golden golden-check lint format lock clean
 
 KILLS ?= 50
 EXAMPLES ?=
@@ -54,6 +54,9 @@ crash: install-dev ## Kill the real process KILLS times and count what was lost 
 
 bench: install-dev ## Measure beside the peers, on one core; ONLY=w1,w2,w3,w6,nexmark for some parts
 	@.venv/bin/python -m bench $(ONLY)
+
+bench-scale: install-dev ## Measure what a change costs on Kafka and Flink, with 1, 2 and 4 subtasks
+	@.venv/bin/python -m bench.scale
 
 golden: install-dev ## Fill tests/golden/tables from a real Flink in batch mode (GOLDEN=--new for new lines only)
 	@.venv/bin/python -m tests.golden.flink $(GOLDEN)

@@ -135,7 +135,7 @@ def test_the_shop_answers(
             cursor.execute("UPDATE orders SET status = 'delayed', due = '2026-12-15' WHERE id = 1")
         connection.close()
         answer = _ask(port, "Where is my lamp, and can I cancel it?", "customer:1")
-        assert "A lamp is delayed, due 15 December 2026." in answer
+        assert "A lamp is delayed, due 15 December." in answer
         assert "free of charge" in answer
 
 
@@ -169,6 +169,6 @@ def _ask(port: int, question: str, subject: str) -> str:
     )
     try:
         with urllib.request.urlopen(request, timeout=90) as response:
-            return str(json.loads(response.read())["text"])
+            return str(json.loads(response.read())["answer"])
     except urllib.error.HTTPError as error:
         raise AssertionError(error.read().decode()) from error
