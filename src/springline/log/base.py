@@ -147,6 +147,14 @@ class Outgoing(NamedTuple):
     commit: Commit
 
 
+class Foreign(NamedTuple):
+    """Records in the other log that somebody else wrote where only capture may: ``records`` of them, the first at ``place``."""
+
+    topic: str
+    place: str
+    records: int
+
+
 class Publisher(Protocol):
     """The way out of capture into another log. Except for ``records``, used by one thread."""
 
@@ -165,6 +173,10 @@ class Publisher(Protocol):
     def publish(self, pages: Iterable[Sequence[Outgoing]], through: int) -> None:
         """Writes the records and ``through`` in one transaction: whoever reads sees all of them or none. Blocks until they are durable.
         Raises SourceUnavailable where it is not known whether they are: ``resume`` then says."""
+        ...
+
+    def foreign(self) -> Sequence[Foreign]:
+        """What was found between our own records since it was last asked. Does not raise."""
         ...
 
     def close(self) -> None:

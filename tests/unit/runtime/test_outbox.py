@@ -14,7 +14,7 @@ from springline.core.schema import Column, TableSchema
 from springline.core.types import SqlType
 from springline.errors import ConfigurationError, SourceUnavailable
 from springline.language import LANGUAGE
-from springline.log.base import Commit, Outgoing, RowChange, Unfit
+from springline.log.base import Commit, Foreign, Outgoing, RowChange, Unfit
 from springline.log.kafka.rows import RowCodec
 from springline.runtime.embedded.outbox import last_number, row_changes, waiting
 from springline.runtime.embedded.runtime import Definition, EmbeddedRuntime
@@ -55,6 +55,7 @@ class MemoryPublisher:
         self.transactions: list[int] = []
         self.resumed = 0
         self.is_away = False
+        self.strangers: list[Foreign] = []
 
     def records(
         self, schema: TableSchema, change: RowChange, commit: Commit
@@ -86,6 +87,10 @@ class MemoryPublisher:
         self.through = through
         if failure == "after":
             raise SourceUnavailable("Nobody knows.", hint="Again.")
+
+    def foreign(self) -> Sequence[Foreign]:
+        found, self.strangers = self.strangers, []
+        return found
 
     def close(self) -> None:
         """Nothing is held."""
@@ -300,3 +305,19 @@ def _wait_for_error(runtime: EmbeddedRuntime) -> None:
         if runtime.publishing.error is not None:
             return
         waited.wait(0.02)
+
+
+def test_records_of_somebody_else_become_dead_letters(place: Place) -> None:
+    place.write(("u", 1, "a"))
+    runtime = place.runtime()
+    runtime.start()
+    settle(runtime)
+    place.publisher.strangers = [Foreign("a.s.t", "partition 0, offset 7", 2)]
+    place.write(("u", 2, "b"))
+    settle(runtime)
+    assert left(runtime) == 0
+    with runtime.read() as snapshot:
+        [letter] = snapshot.query("SELECT * FROM springline.dead_letters").dictionaries()
+    runtime.stop()
+    assert (letter["what"], letter["name"], letter["key"]) == ("record", "a.s.t", "partition 0, offset 7")
+    assert "2 records that were not written by capture" in str(letter["reason"])

@@ -95,14 +95,16 @@ class ClusterFollower:
     def current_position(self, timeout_s: float) -> Position:
         """Asks for a cut, and waits until there is one."""
         deadline = time.monotonic() + timeout_s
+        # A cut from before the question is no answer, whatever it says: the topic of questions may have been made anew, and counts from 0 again.
+        before = 0 if self._seen is None else self._seen.number
         asked = self._ask(timeout_s)
         with self._changed:
             self._changed.wait_for(
-                lambda: self._seen is not None and self._seen.barriers > asked,
+                lambda: self._seen is not None and self._seen.number > before and self._seen.barriers > asked,
                 max(0.0, deadline - time.monotonic()),
             )
             seen = self._seen
-        if seen is None or seen.barriers <= asked:
+        if seen is None or seen.number <= before or seen.barriers <= asked:
             raise SourceUnavailable(
                 f"The cluster has made no cut within {timeout_s:g} s.",
                 hint="Is `springline capture` running, and the job? See `springline status`.",

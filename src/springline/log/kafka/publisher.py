@@ -10,24 +10,26 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from springline.core.schema import TableSchema
 from springline.errors import ConfigurationError, SourceUnavailable
-from springline.log.base import Commit, Outgoing, RowChange, Unfit
+from springline.log.base import Commit, Foreign, Outgoing, RowChange, Unfit
 from springline.log.kafka.clients import LARGEST_RECORD_BYTES, REQUEST_TIMEOUT_S, Kafka, kafka_errors, mapped
 from springline.log.kafka.names import capture_topic, check_application, table_topic
-from springline.log.kafka.reading import DataEnds, last_json
+from springline.log.kafka.reading import DataEnds, last_json, read_range
 from springline.log.kafka.rows import RowCodec
 from springline.log.kafka.topics import (
     Offsets,
+    check_same,
     committed_ends,
     control_topics,
     ensure_topics,
     partitions_of,
     table_topics,
+    topic_identities,
 )
 
 COMMIT_TIMEOUT_S: Final = 60.0
@@ -46,6 +48,10 @@ class KafkaPublisher:
         self._refused: KafkaError | None = None
         self._data_ends = DataEnds(kafka)
         self._ends: Offsets = {}
+        self._gaps: dict[tuple[str, int], tuple[int, int]] = {}
+        """Where there is more between two records of ours than the mark of a transaction."""
+        self._topics: dict[str, list[Any]] = {}
+        """The tables' topics as they were when they were first written: identifier, and number of partitions."""
 
     def ends(self) -> Offsets:
         """Behind which record each partition of the tables' topics ends, with everything that was published. Thread-safe.
@@ -84,19 +90,29 @@ class KafkaPublisher:
     def resume(self, schemas: Sequence[TableSchema], identity: str) -> int:
         for schema in schemas:
             _check_table(schema)
-        ensure_topics(
-            self._kafka,
-            [*control_topics(self._application), *table_topics(self._application, schemas, self._partitions)],
+        control, tables = (
+            control_topics(self._application),
+            table_topics(self._application, schemas, self._partitions),
         )
+        ensure_topics(self._kafka, control)
         self.close()
         with kafka_errors(self._kafka, "preparing to write"):
             producer = self._kafka.producer(f"{self._application}-capture")
             producer.init_transactions(REQUEST_TIMEOUT_S)
-        self._producer, self._identity, self._refused = producer, identity, None
         # The producer is ready once all that was written under its name before is committed or aborted, marks included.
-        topics = [table_topic(self._application, one.name) for one in schemas]
-        self._ends = self._data_ends.of(committed_ends(self._kafka, partitions_of(self._kafka, topics)))
         last = last_json(self._kafka, capture_topic(self._application))
+        names = [one.name for one in tables]
+        written = {} if last is None else cast("dict[str, list[Any]]", last.get("topics", {}))
+        check_same(written, topic_identities(self._kafka, [one for one in names if one in written]))
+        ensure_topics(self._kafka, tables)
+        self._ends = self._data_ends.of(committed_ends(self._kafka, partitions_of(self._kafka, names)))
+        if last is None and any(self._ends.values()):
+            raise ConfigurationError(
+                f"Topic {capture_topic(self._application)!r}, which says how far capture has come, is empty, and others of {self._application!r} are not: it was deleted.",
+                hint="Give the application a new name, and with it new topics.",
+            )
+        self._topics = topic_identities(self._kafka, names)
+        self._producer, self._identity, self._refused = producer, identity, None
         if last is None:
             return 0
         if last["identity"] != identity:
@@ -118,7 +134,12 @@ class KafkaPublisher:
                     for record in page:
                         self._produce(producer, record)
                         positions[record.commit.source] = list(record.commit[1:3])
-                said = {"through": through, "identity": self._identity, "positions": positions}
+                said = {
+                    "through": through,
+                    "identity": self._identity,
+                    "positions": positions,
+                    "topics": self._topics,
+                }
                 producer.produce(
                     capture_topic(self._application),
                     json.dumps(said),
@@ -134,6 +155,22 @@ class KafkaPublisher:
             raise
         if self._refused is not None:
             raise mapped(self._refused, self._kafka.bootstrap, "writing")
+
+    def foreign(self) -> Sequence[Foreign]:
+        """Between two of our transactions stands one mark on each partition; what else can be read there is somebody else's."""
+        found: list[Foreign] = []
+        for (topic, partition), (begin, end) in self._gaps.items():
+            with contextlib.suppress(SourceUnavailable):
+                place = (topic, partition)
+                offsets = [
+                    one.offset
+                    for batch in read_range(self._kafka, {place: begin}, {place: end})
+                    for one in batch
+                ]
+                if offsets:
+                    found.append(Foreign(topic, f"partition {partition}, offset {offsets[0]}", len(offsets)))
+        self._gaps.clear()
+        return found
 
     def close(self) -> None:
         self._data_ends.close()
@@ -178,7 +215,11 @@ class KafkaPublisher:
         topic = str(message.topic())
         if error is None:
             if topic != capture_topic(self._application):
-                self._ends[topic, int(message.partition() or 0)] = int(message.offset() or 0) + 1
+                place, offset = (topic, int(message.partition() or 0)), int(message.offset() or 0)
+                known = self._ends.get(place, 0)
+                if offset > known + 1:
+                    self._gaps[place] = (self._gaps.get(place, (known,))[0], offset)
+                self._ends[place] = offset + 1
         elif self._refused is None:
             self._refused = error
 

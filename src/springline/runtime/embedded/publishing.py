@@ -13,7 +13,14 @@ from springline.core.schema import TableSchema
 from springline.errors import ConfigurationError, SourceUnavailable, SpringlineError
 from springline.log.base import Outgoing, Publisher
 from springline.runtime.embedded.capture import pause_s
-from springline.runtime.embedded.outbox import Sent, first_number, identity, last_number, read_outbox
+from springline.runtime.embedded.outbox import (
+    Sent,
+    SetAside,
+    first_number,
+    identity,
+    last_number,
+    read_outbox,
+)
 from springline.runtime.embedded.progress import Progress
 from springline.runtime.embedded.readers import Readers
 
@@ -31,7 +38,7 @@ class Publishing:
         readers: Readers,
         progress: Progress,
         schemas: Callable[[], Sequence[TableSchema]],
-        submit: Callable[[Sent], None],
+        submit: Callable[[Sent | SetAside], None],
     ) -> None:
         self._publisher = publisher
         self._readers = readers
@@ -131,6 +138,9 @@ class Publishing:
             self._is_sure = False
             self._publisher.publish(self._pages(self.published, through), through)
             self._is_sure = True
+        for one in self._publisher.foreign():
+            _logger.error("somebody else has written to %s (%s): only capture may", one.topic, one.place)
+            self._submit(SetAside(one))
         self._reached(through)
 
     def _pages(self, after: int, through: int) -> Iterator[Sequence[Outgoing]]:

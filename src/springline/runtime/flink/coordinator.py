@@ -18,19 +18,26 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final, Protocol
 
 from confluent_kafka import TopicPartition
 
+from springline.core.schema import TableSchema
 from springline.errors import SourceUnavailable, SpringlineError
 from springline.log.kafka.clients import REQUEST_TIMEOUT_S, Kafka, kafka_errors
 from springline.log.kafka.cut import Cut, Deployed
 from springline.log.kafka.deployments import CURRENT, NEXT, promote, read_deployments
 from springline.log.kafka.names import barriers_topic, cuts_topic, job_group, transaction_prefix
 from springline.log.kafka.reading import last_json
-from springline.log.kafka.topics import Offsets, committed_ends, partitions_of
+from springline.log.kafka.topics import (
+    Offsets,
+    committed_ends,
+    control_topics,
+    ensure_topics,
+    partitions_of,
+)
 from springline.log.kafka.transactions import Transactions, is_settled, newest_committed
 
 POLL_S: Final = 0.01
@@ -68,6 +75,8 @@ class Mark:
     positions: Mapping[str, tuple[str, int]]
     loading: tuple[str, ...]
     inputs: Offsets
+    tables: Mapping[str, TableSchema] = field(default_factory=dict[str, TableSchema])
+    """What the sources' tables are now."""
 
 
 Standing = Callable[[], AbstractContextManager[Mark]]
@@ -140,6 +149,7 @@ class Coordinator:
             self._stop.wait(min(2.0, 0.1 * 2 ** min(failures, 5)) * (0.5 + random.random()))
 
     def _make_cuts(self) -> None:
+        ensure_topics(self._kafka, control_topics(self._application))
         with kafka_errors(self._kafka, "making cuts"):
             producer = self._kafka.producer(f"{self._application}-cuts")
             producer.init_transactions(REQUEST_TIMEOUT_S)
@@ -206,6 +216,7 @@ class Coordinator:
         """A cut of a generation."""
         last, times = self._last, [time.monotonic()]
         with self._standing() as mark:
+            check_tables(deployed, mark.tables)
             times.append(time.monotonic())
             if (
                 last is not None
@@ -225,8 +236,10 @@ class Coordinator:
             checkpoint = self._jobs.checkpoint(deployed, SETTLE_TIMEOUT_S)
             times.append(time.monotonic())
         offsets = self._settled(deployed, checkpoint)
+        if last is not None and last.generation == deployed.generation:
+            check_grown(last.offsets, offsets)
         times.append(time.monotonic())
-        number = 1 if last is None else last.number + 1
+        number = first_number(deployed, checkpoint, mark) if last is None else last.number + 1
         _logger.debug(
             "cut %d, checkpoint %d: published after %.0f ms, read after %.0f ms, complete after %.0f ms, its rows after %.0f ms",
             number,
@@ -293,6 +306,45 @@ class Coordinator:
     def _pause(self) -> None:
         if self._stop.wait(POLL_S):
             raise SourceUnavailable("The coordinator was stopped.")
+
+
+def first_number(deployed: Deployed, checkpoint: int, mark: Mark) -> int:
+    """Of an application's first cut; where it is not the first, and the topic of cuts was lost, one that is larger than all that nodes may
+    have seen: fewer cuts are made than milliseconds go by. Pure."""
+    return 1 if deployed.generation == checkpoint == 1 else mark.marked_at_us // 1_000
+
+
+def check_tables(deployed: Deployed, now: Mapping[str, TableSchema]) -> None:
+    """Whether the job reads the tables as they are: a column of another type would be NULL for it. One that was added does not concern it.
+    Pure. Raises SourceUnavailable."""
+    for one in deployed.relations:
+        before, table = one.schema, now.get(one.schema.name)
+        if table is None:
+            continue  # A view; or a table that is gone, whose rows are gone too.
+        types = {column.name: column.type for column in table.columns}
+        changed = [
+            f"column {column.name!r} was {column.type} and "
+            + (f"is {types[column.name]}" if column.name in types else "is gone")
+            for column in before.columns
+            if types.get(column.name) != column.type
+        ]
+        if before.key != table.key:
+            changed.append(f"its key was ({', '.join(before.key)}) and is ({', '.join(table.key)})")
+        if changed:
+            raise SourceUnavailable(
+                f"Table {before.name!r} has changed since generation {deployed.generation} was deployed: {'; '.join(changed)}.",
+                hint="`springline deploy` starts a new generation, which reads it as it is now; until then answers stay as they are.",
+            )
+
+
+def check_grown(before: Offsets, now: Offsets) -> None:
+    """Whether derived topics are the ones of the last cut: they only grow. Pure. Raises SourceUnavailable."""
+    for place, offset in now.items():
+        if offset < before.get(place, 0):
+            raise SourceUnavailable(
+                f"Topic {place[0]!r} ends at {offset}, and ended at {before[place]} at the last cut: it was deleted and made anew.",
+                hint="Cancel the job in Flink; `springline deploy` then starts a new generation, with topics of its own.",
+            )
 
 
 def covers(reached: Offsets, wanted: Offsets) -> bool:
