@@ -300,8 +300,7 @@ def _key_row(relation: DerivedRelation, codec: RowCodec, key: bytes) -> Row:
     if relation.key_column is None:
         values = codec.decode_key(key)
     else:
-        texts = cast("list[Any]", json.loads(json.loads(key)[relation.key_column]))
-        values = codec.decode_key(json.dumps(dict(zip(schema.key, texts, strict=True))).encode())
+        values = codec.decode_key_texts(key, relation.key_column)
     row: list[Stored | Unchanged] = [UNCHANGED] * len(schema.columns)
     for index, value in zip(schema.key_indexes, values, strict=True):
         row[index] = value

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -81,7 +81,9 @@ class KafkaPublisher:
             )
         return [(key, value), (key, None)] if change.operation == "d" else [(key, value)]
 
-    def resume(self, schemas: Sequence[TableSchema], identity: str) -> int:
+    def resume(
+        self, schemas: Sequence[TableSchema], identity: str, check: Callable[[int], None] = lambda _: None
+    ) -> int:
         for schema in schemas:
             _check_table(schema)
         ensure_topics(
@@ -89,6 +91,8 @@ class KafkaPublisher:
             [*control_topics(self._application), *table_topics(self._application, schemas, self._partitions)],
         )
         self.close()
+        # A capture that cannot go on from here must not shut out the one that can.
+        check(self._through(identity))
         with kafka_errors(self._kafka, "preparing to write"):
             producer = self._kafka.producer(f"{self._application}-capture")
             producer.init_transactions(REQUEST_TIMEOUT_S)
@@ -96,6 +100,11 @@ class KafkaPublisher:
         # The producer is ready once all that was written under its name before is committed or aborted, marks included.
         topics = [table_topic(self._application, one.name) for one in schemas]
         self._ends = self._data_ends.of(committed_ends(self._kafka, partitions_of(self._kafka, topics)))
+        check(through := self._through(identity))
+        return through
+
+    def _through(self, identity: str) -> int:
+        """How far capture has come, as its topic says. Raises ConfigurationError where that was another data folder's."""
         last = last_json(self._kafka, capture_topic(self._application))
         if last is None:
             return 0

@@ -38,6 +38,9 @@ SETTLE_TIMEOUT_S: Final = 30.0
 READ_TIMEOUT_S: Final = 60.0
 """How long the job's sources may take to read what was published, while nothing more is."""
 
+ASK_AFTER_S: Final = 5.0
+"""After which time without progress a checkpoint is made only for what it says: the job's sources then tell how far they are."""
+
 LOOK_EVERY_S: Final = 5.0
 """How often a new generation is looked at whether it has caught up."""
 
@@ -48,7 +51,8 @@ class Jobs(Protocol):
     """The deployed jobs, as far as cuts need them."""
 
     def checkpoint(self, deployed: Deployed, timeout_s: float) -> int:
-        """Has a checkpoint made, and waits until it is complete; its number. Raises SourceUnavailable."""
+        """Has a checkpoint made, and waits until it is complete; its number. Raises SourceUnavailable, also where the job was started again since
+        ``read`` has told of it."""
         ...
 
     def read(self, deployed: Deployed) -> Offsets:
@@ -247,8 +251,14 @@ class Coordinator:
 
     def _wait_read(self, deployed: Deployed, inputs: Offsets) -> None:
         """Waits until the job's sources have read up to the mark: a checkpoint that is asked for then covers it."""
-        deadline = time.monotonic() + READ_TIMEOUT_S
+        started = time.monotonic()
+        deadline, ask_at = started + READ_TIMEOUT_S, started + ASK_AFTER_S
         while not covers(reached := self._read(deployed), inputs):
+            if time.monotonic() > ask_at:
+                # The sources of a job that was started again from a checkpoint of which there is no cut tell nothing of partitions in which
+                # nothing is new, until they commit their offsets with the next one.
+                self._jobs.checkpoint(deployed, SETTLE_TIMEOUT_S)
+                ask_at = time.monotonic() + 2 * ASK_AFTER_S
             if time.monotonic() > deadline:
                 raise SourceUnavailable(
                     f"The job has not read what was captured within {READ_TIMEOUT_S:g} s: {lacking(reached, inputs)}.",
