@@ -19,6 +19,9 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, help="default: another one each time; it is printed")
+    parser.add_argument(
+        "--outage", type=float, default=60.0, help="how long the broker is away at the end, in seconds"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the folder with all logs")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
@@ -30,7 +33,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="springline-crash-"))
     say(f"{options.kills} kills, seed {seed}" + (f", in {folder}" if options.keep else ""))
     try:
-        tally = crash(folder, kills=options.kills, seed=seed, say=say)
+        tally = crash(folder, kills=options.kills, seed=seed, outage_s=options.outage, say=say)
     finally:
         if not options.keep:
             shutil.rmtree(folder, ignore_errors=True)

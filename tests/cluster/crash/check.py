@@ -6,12 +6,13 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from springline.log.kafka.clients import Kafka
 from springline.log.kafka.cut import DerivedRelation
 from springline.log.kafka.deployments import CURRENT, read_deployments
-from springline.log.kafka.names import table_topic
+from springline.log.kafka.names import cuts_topic, table_topic
 from springline.log.kafka.reading import Received, read_range
 from springline.log.kafka.rows import RowCodec
 from springline.log.kafka.topics import committed_ends, partitions_of
@@ -84,6 +85,16 @@ def check_derived_topics(
         source, _, table = relation.schema.name.partition(".")
         if source == SOURCE and table:
             _compare_history(what, table, history, _versions(relation, records), found)
+
+
+def check_cuts(kafka: Kafka, name: str, found: Found) -> None:
+    """Each number was given to one cut, and none was left out."""
+    numbers = [json.loads(record.value or b"{}")["number"] for record in _records(kafka, cuts_topic(name))]
+    found.compared += len(numbers)
+    if numbers != list(range(1, len(numbers) + 1)):
+        found.wrong += 1
+        odd = [one for one in pairwise(numbers) if one[1] != one[0] + 1]
+        found.note(f"cuts from {numbers[0]} to {numbers[-1]}, with the steps {odd[:5]}")
 
 
 def check_node(node: Node, expected: Mapping[str, Rows], found: Found) -> None:

@@ -17,13 +17,14 @@ Row = tuple[str, int]
 """A table's name and a row's key."""
 
 GONE = -1
+MOST_ORDERS = 300
 
 
 class Load(threading.Thread):
     """Writes until it is stopped. ``committed`` is the number of the newest transaction that PostgreSQL has acknowledged.
     ``history``: of each row, the versions that it was given, in order; GONE where it was deleted."""
 
-    def __init__(self, dsn: str, seed: int, *, pause_s: float = 0.02) -> None:
+    def __init__(self, dsn: str, seed: int, *, pause_s: float = 0.04) -> None:
         super().__init__(name="load", daemon=True)
         self.committed = 0
         self.history: dict[Row, list[int]] = defaultdict(list)
@@ -94,7 +95,7 @@ class Load(threading.Thread):
 
     def _order(self, cursor: psycopg2.extensions.cursor, number: int) -> None:
         dice, chosen = self._chance.random(), self._chance.choice(self._orders)
-        if dice < 0.4 or len(self._orders) < 50:
+        if len(self._orders) < 50 or (dice < 0.4 and len(self._orders) < MOST_ORDERS):
             self._next_order += 1
             values = (
                 self._next_order,

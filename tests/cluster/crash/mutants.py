@@ -44,6 +44,13 @@ class _Plain:
 
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
+        self._sent = 0
+
+    def produce(self, *arguments: Any, **named: Any) -> None:
+        self._producer.produce(*arguments, **named)
+        self._sent += 1
+        if self._sent % 10 == 0:
+            self._producer.flush(60)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._producer, name)
@@ -70,6 +77,10 @@ def publishes_without_transactions() -> contextlib.AbstractContextManager[None]:
     return _patched(Kafka, "producer", producer)
 
 
+def between_commits() -> None:
+    time.sleep(BETWEEN_COMMITS_S)
+
+
 def stores_its_cut_apart_from_its_rows() -> contextlib.AbstractContextManager[None]:
     """A node notes that it has a cut in one transaction, and applies the rows in another."""
     commit = SqliteCaptureWriter.commit
@@ -79,7 +90,7 @@ def stores_its_cut_apart_from_its_rows() -> contextlib.AbstractContextManager[No
             pending, self.pending = self.pending, []
             reached, self._reached = self._reached, None
             commit(self)
-            time.sleep(BETWEEN_COMMITS_S)
+            between_commits()
             self.pending, self._reached = pending, reached
         return commit(self)
 

@@ -15,6 +15,7 @@ from springline.runtime.embedded.publishing import Publishing
 from springline.runtime.flink.coordinator import Coordinator
 from springline.runtime.flink.jobs import FlinkJobs
 from springline.testing.crash import kill_self
+from tests.cluster.crash import mutants
 from tests.cluster.crash.mutants import MUTANTS
 
 POINTS: Final[dict[str, tuple[Any, str, bool]]] = {
@@ -25,6 +26,9 @@ POINTS: Final[dict[str, tuple[Any, str, bool]]] = {
     "before_a_checkpoint": (FlinkJobs, "checkpoint", False),
     "after_a_checkpoint": (FlinkJobs, "checkpoint", True),
     "before_a_cut_is_written": (Coordinator, "_settled", True),
+    "before_a_cut_is_committed": (Coordinator, "_write", False),
+    "after_a_cut_is_committed": (Coordinator, "_write", True),
+    "between_a_nodes_commits": (mutants, "between_commits", False),
     "before_a_nodes_commit": (SqliteCaptureWriter, "commit", False),
     "after_a_nodes_commit": (SqliteCaptureWriter, "commit", True),
 }

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Protocol
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from springline.errors import SourceUnavailable, SpringlineError
 from springline.log.kafka.clients import REQUEST_TIMEOUT_S, Kafka, kafka_errors
@@ -157,19 +157,19 @@ class Coordinator:
                 while not self._stop.is_set():
                     barriers = committed_ends(self._kafka, [(topic, 0)])[topic, 0]
                     cut = self._cut(barriers)
-                    producer.begin_transaction()
-                    producer.produce(cuts_topic(self._application), cut.to_json(), b"cut")
-                    producer.commit_transaction(REQUEST_TIMEOUT_S)
+                    self._write(producer, cut)
                     self._last, self.error = cut, None
                     self._wait(consumer, barriers)
             finally:
                 consumer.close()
 
-    def _wait(self, consumer: object, answered: int) -> None:
-        """Until somebody asks for a cut who was not answered, or the interval is over."""
-        from confluent_kafka import Consumer
+    def _write(self, producer: Producer, cut: Cut) -> None:
+        producer.begin_transaction()
+        producer.produce(cuts_topic(self._application), cut.to_json(), b"cut")
+        producer.commit_transaction(REQUEST_TIMEOUT_S)
 
-        assert isinstance(consumer, Consumer)
+    def _wait(self, consumer: Consumer, answered: int) -> None:
+        """Until somebody asks for a cut who was not answered, or the interval is over."""
         until = time.monotonic() + self._interval_s
         while not self._stop.is_set() and (left := until - time.monotonic()) > 0:
             message = consumer.poll(min(left, 0.2))
