@@ -1,6 +1,6 @@
 # Everything here works from a bare checkout: Python 3.11 or newer, make, and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo demo-check test test-cluster services services-fetch law crash bench golden golden-check lint format lock clean
+.PHONY: help install install-dev demo demo-check test test-cluster services services-fetch law crash crash-cluster bench golden golden-check lint format lock clean
 
 KILLS ?= 50
 EXAMPLES ?=
@@ -45,6 +45,9 @@ law: install-dev ## Random queries over random changes, against SQLite and DuckD
 
 crash: install-dev ## Kill the real process KILLS times and count what was lost or doubled
 	@.venv/bin/python -m tests.crash.run --kills $(KILLS)
+
+crash-cluster: install-dev ## Kill each part of a cluster in turn, KILLS times, and count what was lost, doubled, stale or mixed
+	@.venv/bin/python -m tests.cluster.crash --kills $(KILLS)
 
 bench: install-dev ## Measure beside the peers, on one core; ONLY=w1,w2,w3,w6,nexmark for some parts
 	@.venv/bin/python -m bench $(ONLY)

@@ -63,8 +63,7 @@ def row(number: int) -> dict[str, Any]:
     ("format", "options", "said"),
     [
         ("protobuf", "", "Table 't' of source 'k' has the unknown format 'protobuf'."),
-        ("avro", "", "schema registry"),
-        ("json", "options={'sasl.mechanismus': 'PLAIN'}", "are not what the Kafka client understands"),
+        ("avro", "", "Format 'avro' reads its schemas from a registry, and none is named."),
         ("json", "options={'isolation.level': 'read_uncommitted'}", "on which its guarantees stand"),
         (
             "json",
@@ -79,6 +78,13 @@ def test_what_is_declared_wrong_ends_the_start(tmp_path: Path, format: str, opti
     assert said in done.said
     assert "Hint:" in done.said
     assert "Traceback" not in done.said
+
+
+def test_an_option_that_the_client_does_not_know_stops_the_source(tmp_path: Path) -> None:
+    commands = reader(tmp_path, "127.0.0.1:1", "t", options="options={'sasl.mechanismus': 'PLAIN'}")
+    with commands.start("run", "app.py", data="data") as running:
+        running.says("source k stopped: The options of source 'k' are not what the Kafka client understands")
+        running.says('No such configuration property: "sasl.mechanismus"')
 
 
 def test_a_broker_that_is_down_is_waited_for(have_kafka: None, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ that commit may a source be told to forget. Readers see transactions in the orde
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from springline.core.change import Entry, Transaction
@@ -164,9 +164,12 @@ class Publisher(Protocol):
         """Keys and values of the records for a change. Pure; called within ticks. Raises Unfit."""
         ...
 
-    def resume(self, schemas: Sequence[TableSchema], identity: str) -> int:
+    def resume(
+        self, schemas: Sequence[TableSchema], identity: str, check: Callable[[int], None] = lambda _: None
+    ) -> int:
         """Makes the other log ready for these tables, shuts out whoever wrote there before, and says up to which number it holds
         everything; 0 for nothing. ``identity`` is that of the numbers: raises ConfigurationError where somebody else's stand there.
+        ``check`` raises where it cannot go on from a number: before anybody is shut out, and once more when nobody else writes.
         Blocks. Raises SourceUnavailable (try again)."""
         ...
 

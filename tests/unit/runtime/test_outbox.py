@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -68,7 +68,10 @@ class MemoryPublisher:
         value = None if change.after is None else codec.encode_row(change.after)
         return [(codec.encode_key(row), value)]
 
-    def resume(self, schemas: Sequence[TableSchema], identity: str) -> int:
+    def resume(
+        self, schemas: Sequence[TableSchema], identity: str, check: Callable[[int], None] = lambda _: None
+    ) -> int:
+        check(self.through)
         self.resumed += 1
         if self.is_away:
             raise SourceUnavailable("Not there.", hint="Again.")
@@ -296,6 +299,7 @@ def test_a_state_that_is_older_than_what_was_published_is_refused(place: Place) 
     runtime.stop()
     assert error is not None
     assert "ends at record 99, and this data folder holds records" in str(error)
+    assert place.publisher.resumed == 0, "it has shut out whoever can go on from there"
 
 
 def _wait_for_error(runtime: EmbeddedRuntime) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -32,7 +33,7 @@ from springline.log.kafka.topics import (
     topic_identities,
 )
 
-COMMIT_TIMEOUT_S: Final = 60.0
+COMMIT_TIMEOUT_S: Final = 30.0
 
 
 class KafkaPublisher:
@@ -87,7 +88,9 @@ class KafkaPublisher:
             )
         return [(key, value), (key, None)] if change.operation == "d" else [(key, value)]
 
-    def resume(self, schemas: Sequence[TableSchema], identity: str) -> int:
+    def resume(
+        self, schemas: Sequence[TableSchema], identity: str, check: Callable[[int], None] = lambda _: None
+    ) -> int:
         for schema in schemas:
             _check_table(schema)
         control, tables = (
@@ -96,30 +99,39 @@ class KafkaPublisher:
         )
         ensure_topics(self._kafka, control)
         self.close()
+        names = [one.name for one in tables]
+        # A capture that cannot go on from here must not shut out the one that can.
+        check(self._through(identity, names))
+        ensure_topics(self._kafka, tables)
         with kafka_errors(self._kafka, "preparing to write"):
             producer = self._kafka.producer(f"{self._application}-capture")
             producer.init_transactions(REQUEST_TIMEOUT_S)
-        # The producer is ready once all that was written under its name before is committed or aborted, marks included.
-        last = last_json(self._kafka, capture_topic(self._application))
-        names = [one.name for one in tables]
-        written = {} if last is None else cast("dict[str, list[Any]]", last.get("topics", {}))
-        check_same(written, topic_identities(self._kafka, [one for one in names if one in written]))
-        ensure_topics(self._kafka, tables)
-        self._ends = self._data_ends.of(committed_ends(self._kafka, partitions_of(self._kafka, names)))
-        if last is None and any(self._ends.values()):
-            raise ConfigurationError(
-                f"Topic {capture_topic(self._application)!r}, which says how far capture has come, is empty, and others of {self._application!r} are not: it was deleted.",
-                hint="Give the application a new name, and with it new topics.",
-            )
-        self._topics = topic_identities(self._kafka, names)
         self._producer, self._identity, self._refused = producer, identity, None
+        # The producer is ready once all that was written under its name before is committed or aborted, marks included.
+        self._ends = self._data_ends.of(committed_ends(self._kafka, partitions_of(self._kafka, names)))
+        check(through := self._through(identity, names))
+        self._topics = topic_identities(self._kafka, names)
+        return through
+
+    def _through(self, identity: str, names: Sequence[str]) -> int:
+        """How far capture has come, as its topic says. Raises ConfigurationError where that was another data folder's, and where what was
+        written is no longer there."""
+        last = last_json(self._kafka, capture_topic(self._application))
+        found = topic_identities(self._kafka, names)
         if last is None:
+            if any(committed_ends(self._kafka, partitions_of(self._kafka, found)).values()):
+                raise ConfigurationError(
+                    f"Topic {capture_topic(self._application)!r} was deleted: it says how far capture has come, and is empty, and others of {self._application!r} are not.",
+                    hint="Give the application a new name, and with it new topics.",
+                )
             return 0
         if last["identity"] != identity:
             raise ConfigurationError(
                 f"The topics of {self._application!r} were written from another data folder.",
                 hint="Run capture on that one; or give the application a new name, and with it new topics.",
             )
+        written = cast("dict[str, list[Any]]", last.get("topics", {}))
+        check_same({name: one for name, one in written.items() if name in names}, found)
         return int(str(last["through"]))
 
     def publish(self, pages: Iterable[Sequence[Outgoing]], through: int) -> None:
@@ -201,14 +213,15 @@ class KafkaPublisher:
                 producer.poll(0.1)
 
     def _commit(self, producer: Producer) -> None:
-        """Tries again what Kafka says can be tried again."""
+        """Tries again what Kafka says can be tried again, for a while: then it is said, and ``resume`` asks what became of it."""
+        deadline = time.monotonic() + COMMIT_TIMEOUT_S
         while True:
             try:
                 producer.commit_transaction(COMMIT_TIMEOUT_S)
                 return
             except KafkaException as error:
                 found: KafkaError = error.args[0]
-                if not found.retriable():
+                if not found.retriable() or time.monotonic() > deadline:
                     raise KafkaException(self._refused or found) from error
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:

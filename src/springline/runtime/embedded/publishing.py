@@ -118,13 +118,15 @@ class Publishing:
         with self._readers.read() as connection:
             name, last = identity(connection), last_number(connection)
             first = first_number(connection)
-        through = self._publisher.resume(self._schemas(), name)
-        if not first - 1 <= through <= last:
-            raise ConfigurationError(
-                f"What was published ends at record {through}, and this data folder holds records {first} to {last}.",
-                hint="Restore the data folder that capture last ran on; or give the application a new name, and with it new topics.",
-            )
-        return through
+
+        def check(through: int) -> None:
+            if not first - 1 <= through <= last:
+                raise ConfigurationError(
+                    f"What was published ends at record {through}, and this data folder holds records {first} to {last}.",
+                    hint="Restore the data folder that capture last ran on; or give the application a new name, and with it new topics.",
+                )
+
+        return self._publisher.resume(self._schemas(), name, check)
 
     def _step(self) -> None:
         """One transaction with everything that ticks have put in, or a wait for the next tick."""

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final, Protocol
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from springline.core.schema import TableSchema
 from springline.errors import SourceUnavailable, SpringlineError
@@ -45,6 +45,9 @@ SETTLE_TIMEOUT_S: Final = 30.0
 READ_TIMEOUT_S: Final = 60.0
 """How long the job's sources may take to read what was published, while nothing more is."""
 
+ASK_AFTER_S: Final = 5.0
+"""After which time without progress a checkpoint is made only for what it says: the job's sources then tell how far they are."""
+
 LOOK_EVERY_S: Final = 5.0
 """How often a new generation is looked at whether it has caught up."""
 
@@ -55,7 +58,8 @@ class Jobs(Protocol):
     """The deployed jobs, as far as cuts need them."""
 
     def checkpoint(self, deployed: Deployed, timeout_s: float) -> int:
-        """Has a checkpoint made, and waits until it is complete; its number. Raises SourceUnavailable."""
+        """Has a checkpoint made, and waits until it is complete; its number. Raises SourceUnavailable, also where the job was started again since
+        ``read`` has told of it."""
         ...
 
     def read(self, deployed: Deployed) -> Offsets:
@@ -163,19 +167,19 @@ class Coordinator:
                 while not self._stop.is_set():
                     barriers = committed_ends(self._kafka, [(topic, 0)])[topic, 0]
                     cut = self._cut(barriers)
-                    producer.begin_transaction()
-                    producer.produce(cuts_topic(self._application), cut.to_json(), b"cut")
-                    producer.commit_transaction(REQUEST_TIMEOUT_S)
+                    self._write(producer, cut)
                     self._last, self.error = cut, None
                     self._wait(consumer, barriers)
             finally:
                 consumer.close()
 
-    def _wait(self, consumer: object, answered: int) -> None:
-        """Until somebody asks for a cut who was not answered, or the interval is over."""
-        from confluent_kafka import Consumer
+    def _write(self, producer: Producer, cut: Cut) -> None:
+        producer.begin_transaction()
+        producer.produce(cuts_topic(self._application), cut.to_json(), b"cut")
+        producer.commit_transaction(REQUEST_TIMEOUT_S)
 
-        assert isinstance(consumer, Consumer)
+    def _wait(self, consumer: Consumer, answered: int) -> None:
+        """Until somebody asks for a cut who was not answered, or the interval is over."""
         until = time.monotonic() + self._interval_s
         while not self._stop.is_set() and (left := until - time.monotonic()) > 0:
             message = consumer.poll(min(left, 0.2))
@@ -260,8 +264,14 @@ class Coordinator:
 
     def _wait_read(self, deployed: Deployed, inputs: Offsets) -> None:
         """Waits until the job's sources have read up to the mark: a checkpoint that is asked for then covers it."""
-        deadline = time.monotonic() + READ_TIMEOUT_S
+        started = time.monotonic()
+        deadline, ask_at = started + READ_TIMEOUT_S, started + ASK_AFTER_S
         while not covers(reached := self._read(deployed), inputs):
+            if time.monotonic() > ask_at:
+                # The sources of a job that was started again from a checkpoint of which there is no cut tell nothing of partitions in which
+                # nothing is new, until they commit their offsets with the next one.
+                self._jobs.checkpoint(deployed, SETTLE_TIMEOUT_S)
+                ask_at = time.monotonic() + 2 * ASK_AFTER_S
             if time.monotonic() > deadline:
                 raise SourceUnavailable(
                     f"The job has not read what was captured within {READ_TIMEOUT_S:g} s: {lacking(reached, inputs)}.",

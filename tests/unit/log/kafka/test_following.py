@@ -28,7 +28,7 @@ from springline.runtime.flink.coordinator import (
     lacking,
 )
 from springline.runtime.flink.deployment import unused_generation
-from springline.runtime.flink.jobs import read_through, refresh_interval_ms
+from springline.runtime.flink.jobs import read_through
 
 BIGINT, STRING = SqlType("BIGINT"), SqlType("STRING")
 TRIPS = TableSchema("trips", (Column("id", BIGINT, nullable=False), Column("to", STRING)), ("id",))
@@ -176,22 +176,18 @@ def _metric(topic: str, partition: int) -> str:
 
 
 def test_what_a_job_has_read_is_what_its_slowest_source_has() -> None:
-    series = [
-        (_metric("app_crm_t", 0), 4.0),
-        (_metric("app_crm_t", 0), 2.0),
-        (_metric("app_crm_t", 1), -1.0),
-        (_metric("other", 0), 9.0),
-        ("numRecordsIn", 3.0),
-    ]
-    assert read_through(["app.crm.t"], series) == {("app.crm.t", 0): 3}
-
-
-@pytest.mark.parametrize(
-    ("value", "wanted"), [("50", 50), ("50 ms", 50), ("2 s", 2_000), ("1min", 60_000), ("often", 10_000)]
-)
-def test_how_old_metrics_may_be(value: str, wanted: int) -> None:
-    assert refresh_interval_ms({"metrics.fetcher.update-interval": value}) == wanted
-    assert refresh_interval_ms({}) == 10_000
+    series = {
+        "accounts": {
+            _metric("app_crm_t", 0): 4.0,
+            _metric("app_crm_t", 1): -1.0,
+            _metric("app_crm_t", 2): 5.0,
+            _metric("other", 0): 9.0,
+            "numRecordsIn": 3.0,
+        },
+        "accounts once more": {_metric("app_crm_t", 0): 2.0, _metric("app_crm_t", 1): 8.0},
+        "something else": {_metric("app_crm_u", 0): 0.0},
+    }
+    assert read_through(["app.crm.t", "app.crm.u"], series) == {("app.crm.t", 0): 3, ("app.crm.u", 0): 1}
 
 
 # -- what is wrong with a cluster --------------------------------------------------------------------------------------
