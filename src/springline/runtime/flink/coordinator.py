@@ -16,7 +16,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -235,11 +235,13 @@ class Coordinator:
                     loading=mark.loading,
                     barriers=barriers,
                 )
+            # A sink whose topic is gone fails its checkpoint, and does not say why.
+            places = partitions_of(self._kafka, [one.topic for one in deployed.relations])
             self._wait_read(deployed, mark.inputs)
             times.append(time.monotonic())
             checkpoint = self._jobs.checkpoint(deployed, SETTLE_TIMEOUT_S)
             times.append(time.monotonic())
-        offsets = self._settled(deployed, checkpoint)
+        offsets = self._settled(deployed, checkpoint, places)
         if last is not None and last.generation == deployed.generation:
             check_grown(last.offsets, offsets)
         times.append(time.monotonic())
@@ -293,8 +295,8 @@ class Coordinator:
         last = self._last
         return dict(last.inputs) if last is not None and last.generation == deployed.generation else {}
 
-    def _settled(self, deployed: Deployed, checkpoint: int) -> Offsets:
-        """Where the derived topics end once everything of the checkpoint is committed."""
+    def _settled(self, deployed: Deployed, checkpoint: int, places: Sequence[tuple[str, int]]) -> Offsets:
+        """Where the derived topics (``places``) end once everything of the checkpoint is committed."""
         prefix = transaction_prefix(self._application, deployed.generation)
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         while not is_settled(self._transactions.states(prefix), checkpoint):
@@ -304,8 +306,7 @@ class Coordinator:
                     hint="See the job's exceptions in Flink's own page.",
                 )
             self._pause()
-        topics = [one.topic for one in deployed.relations]
-        ends = committed_ends(self._kafka, partitions_of(self._kafka, topics))
+        ends = committed_ends(self._kafka, places)
         if (newest := newest_committed(self._transactions.states(prefix))) > checkpoint:
             raise SourceUnavailable(
                 f"Checkpoint {newest} was made while {checkpoint} was looked at: somebody else asks this job for checkpoints.",
