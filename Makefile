@@ -52,6 +52,9 @@ law: install-dev ## Random queries over random changes, against SQLite and DuckD
 crash: install-dev ## Kill the real process KILLS times and count what was lost or doubled
 	@.venv/bin/python -m tests.crash.run --kills $(KILLS)
 
+crash-cluster: install-dev ## Kill each part of a cluster in turn, KILLS times, and count what was lost, doubled, stale or mixed
+	@.venv/bin/python -m tests.cluster.crash --kills $(KILLS)
+
 bench: install-dev ## Measure beside the peers, on one core; ONLY=w1,w2,w3,w6,nexmark for some parts
 	@.venv/bin/python -m bench $(ONLY)
 

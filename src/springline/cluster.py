@@ -144,6 +144,9 @@ class Capture:
         with runtime.read() as snapshot:
             number = last_number(snapshot.connection)
             ages = snapshot.ages()
+        tables = {
+            name: one for name, one in runtime.schemas().items() if name.split(".")[0] in runtime.source_names
+        }
         assert runtime.publishing is not None  # Capture always publishes.
         if not runtime.publishing.wait_published(number, STANDING_TIMEOUT_S):
             raise SourceUnavailable(
@@ -157,7 +160,7 @@ class Capture:
         }
         loading = tuple(sorted(progress.reached.loading))
         with runtime.publishing.held():
-            yield Mark(asked_at_us, positions, loading, self._publisher.ends())
+            yield Mark(asked_at_us, positions, loading, self._publisher.ends(), tables)
 
 
 def compiled(app: App, generation: int = 1) -> Job:

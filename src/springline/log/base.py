@@ -6,7 +6,7 @@ that commit may a source be told to forget. Readers see transactions in the orde
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from springline.core.change import Entry, Transaction
@@ -147,6 +147,14 @@ class Outgoing(NamedTuple):
     commit: Commit
 
 
+class Foreign(NamedTuple):
+    """Records in the other log that somebody else wrote where only capture may: ``records`` of them, the first at ``place``."""
+
+    topic: str
+    place: str
+    records: int
+
+
 class Publisher(Protocol):
     """The way out of capture into another log. Except for ``records``, used by one thread."""
 
@@ -156,15 +164,22 @@ class Publisher(Protocol):
         """Keys and values of the records for a change. Pure; called within ticks. Raises Unfit."""
         ...
 
-    def resume(self, schemas: Sequence[TableSchema], identity: str) -> int:
+    def resume(
+        self, schemas: Sequence[TableSchema], identity: str, check: Callable[[int], None] = lambda _: None
+    ) -> int:
         """Makes the other log ready for these tables, shuts out whoever wrote there before, and says up to which number it holds
         everything; 0 for nothing. ``identity`` is that of the numbers: raises ConfigurationError where somebody else's stand there.
+        ``check`` raises where it cannot go on from a number: before anybody is shut out, and once more when nobody else writes.
         Blocks. Raises SourceUnavailable (try again)."""
         ...
 
     def publish(self, pages: Iterable[Sequence[Outgoing]], through: int) -> None:
         """Writes the records and ``through`` in one transaction: whoever reads sees all of them or none. Blocks until they are durable.
         Raises SourceUnavailable where it is not known whether they are: ``resume`` then says."""
+        ...
+
+    def foreign(self) -> Sequence[Foreign]:
+        """What was found between our own records since it was last asked. Does not raise."""
         ...
 
     def close(self) -> None:

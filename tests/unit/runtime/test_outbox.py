@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from springline.core.schema import Column, TableSchema
 from springline.core.types import SqlType
 from springline.errors import ConfigurationError, SourceUnavailable
 from springline.language import LANGUAGE
-from springline.log.base import Commit, Outgoing, RowChange, Unfit
+from springline.log.base import Commit, Foreign, Outgoing, RowChange, Unfit
 from springline.log.kafka.rows import RowCodec
 from springline.runtime.embedded.outbox import last_number, row_changes, waiting
 from springline.runtime.embedded.runtime import Definition, EmbeddedRuntime
@@ -55,6 +55,7 @@ class MemoryPublisher:
         self.transactions: list[int] = []
         self.resumed = 0
         self.is_away = False
+        self.strangers: list[Foreign] = []
 
     def records(
         self, schema: TableSchema, change: RowChange, commit: Commit
@@ -67,7 +68,10 @@ class MemoryPublisher:
         value = None if change.after is None else codec.encode_row(change.after)
         return [(codec.encode_key(row), value)]
 
-    def resume(self, schemas: Sequence[TableSchema], identity: str) -> int:
+    def resume(
+        self, schemas: Sequence[TableSchema], identity: str, check: Callable[[int], None] = lambda _: None
+    ) -> int:
+        check(self.through)
         self.resumed += 1
         if self.is_away:
             raise SourceUnavailable("Not there.", hint="Again.")
@@ -86,6 +90,10 @@ class MemoryPublisher:
         self.through = through
         if failure == "after":
             raise SourceUnavailable("Nobody knows.", hint="Again.")
+
+    def foreign(self) -> Sequence[Foreign]:
+        found, self.strangers = self.strangers, []
+        return found
 
     def close(self) -> None:
         """Nothing is held."""
@@ -291,6 +299,7 @@ def test_a_state_that_is_older_than_what_was_published_is_refused(place: Place) 
     runtime.stop()
     assert error is not None
     assert "ends at record 99, and this data folder holds records" in str(error)
+    assert place.publisher.resumed == 0, "it has shut out whoever can go on from there"
 
 
 def _wait_for_error(runtime: EmbeddedRuntime) -> None:
@@ -300,3 +309,19 @@ def _wait_for_error(runtime: EmbeddedRuntime) -> None:
         if runtime.publishing.error is not None:
             return
         waited.wait(0.02)
+
+
+def test_records_of_somebody_else_become_dead_letters(place: Place) -> None:
+    place.write(("u", 1, "a"))
+    runtime = place.runtime()
+    runtime.start()
+    settle(runtime)
+    place.publisher.strangers = [Foreign("a.s.t", "partition 0, offset 7", 2)]
+    place.write(("u", 2, "b"))
+    settle(runtime)
+    assert left(runtime) == 0
+    with runtime.read() as snapshot:
+        [letter] = snapshot.query("SELECT * FROM springline.dead_letters").dictionaries()
+    runtime.stop()
+    assert (letter["what"], letter["name"], letter["key"]) == ("record", "a.s.t", "partition 0, offset 7")
+    assert "2 records that were not written by capture" in str(letter["reason"])

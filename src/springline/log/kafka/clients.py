@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ import confluent_kafka.admin
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from springline.errors import ConfigurationError, SourceUnavailable, SpringlineError
+from springline.secret import redact
 
 LARGEST_RECORD_BYTES: Final = 16 << 20
 """Of one record, key and value together. A larger row is a dead letter."""
@@ -22,11 +25,38 @@ admin_api: Any = confluent_kafka.admin
 """The client's administration, whose types are not exported."""
 
 
-def _ignored(error: object) -> None:
-    """Broken connections and the like are told by the calls that they concern."""
+PATIENCE_S: Final = 4.0
+"""How long is waited for brokers of which none can be reached: one that restarts is back soon."""
+
+_FRESH_S: Final = 30.0
+_ASKED_AGAIN_S: Final = 1.0
 
 
-_QUIET: Final[Mapping[str, Any]] = {"log_level": 2, "error_cb": _ignored}
+class Connections:
+    """What the clients of a cluster said last of their connections: a call that got no answer does not say why. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._said: tuple[KafkaError, float] | None = None
+        self.is_down = False
+        """Whether none of the brokers could be reached."""
+
+    def __call__(self, error: KafkaError) -> None:
+        """Called by a client, when it is polled. A reason is kept over what follows from it."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self.is_down = True
+        known = self.problem
+        follows = error.code() not in _DENIED and known is not None and known.code() in _DENIED
+        if not follows and (known is None or error.code() != KafkaError._ALL_BROKERS_DOWN):
+            self._said = (error, time.monotonic())
+
+    @property
+    def problem(self) -> KafkaError | None:
+        """What is wrong now, as far as is known."""
+        said = self._said
+        return said[0] if said is not None and time.monotonic() - said[1] < _FRESH_S else None
+
+    def answered(self) -> None:
+        self._said, self.is_down = None, False
 
 
 @dataclass(frozen=True)
@@ -36,11 +66,36 @@ class Kafka:
 
     bootstrap: str
     options: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    connections: Connections = field(default_factory=Connections, repr=False, compare=False)
 
     @cached_property
     def admin(self) -> Any:
         """One connection for everybody; thread-safe."""
-        return admin_api.AdminClient(self._config())
+        try:
+            return admin_api.AdminClient(self._config())
+        except KafkaException as error:
+            raise ConfigurationError(
+                f"The Kafka options are not what its client understands: {redact(error.args[0].str())}.",
+                hint="They are librdkafka's settings, such as security.protocol=SASL_SSL.",
+            ) from None
+
+    def topics(self) -> Mapping[str, Any]:
+        """What the cluster says of its topics, by their names. Raises KafkaException: soon, where no broker can be reached or the credentials
+        are wrong."""
+        began = time.monotonic()
+        while True:
+            try:
+                found = self.admin.list_topics(timeout=_ASKED_AGAIN_S).topics
+            except KafkaException:
+                self.admin.poll(0)
+                waited_s, problem = time.monotonic() - began, self.connections.problem
+                is_denied = problem is not None and problem.code() in _DENIED
+                is_hopeless = is_denied or (self.connections.is_down and waited_s > PATIENCE_S)
+                if is_hopeless or waited_s > REQUEST_TIMEOUT_S:
+                    raise
+            else:
+                self.connections.answered()
+                return found
 
     def producer(self, transactional_id: str) -> Producer:
         return Producer(
@@ -103,7 +158,8 @@ class Kafka:
         return made
 
     def _config(self, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return {"bootstrap.servers": self.bootstrap, **_QUIET, **(more or {}), **self.options}
+        quiet = {"log_level": 2, "error_cb": self.connections}
+        return {"bootstrap.servers": self.bootstrap, **quiet, **(more or {}), **self.options}
 
 
 _JAVA_NAMES: Final[Mapping[str, str]] = {
@@ -118,7 +174,7 @@ def _quoted(text: str) -> str:
 
 def read_options(text: str, reveal: Callable[[str], str], whose: str = "Kafka") -> dict[str, str]:
     """The client's options (or another's) from a file's text: ``name=value`` on each line, ``#`` before a comment; a value may be ``env:NAME`` or
-    ``file:PATH``. Raises ConfigurationError."""
+    ``file:PATH``, which ``reveal`` reads. Raises ConfigurationError."""
     options: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -129,14 +185,22 @@ def read_options(text: str, reveal: Callable[[str], str], whose: str = "Kafka") 
                 f"Line {number} of the {whose} options is no option: {name.strip()!r}.",
                 hint="Write name=value on each line, such as security.protocol=SASL_SSL.",
             )
-        options[name.strip()] = reveal(value.strip())
+        name, value = name.strip(), value.strip()
+        is_secret = value.startswith(("env:", "file:")) or _SECRET.search(name) is not None
+        options[name] = reveal(value) if is_secret else value
     return options
+
+
+_SECRET: Final = re.compile(r"password|secret|\.pem$|token|oauthbearer\.config")
+"""Options whose values are shown nowhere, however they are written."""
 
 
 _DENIED: Final = frozenset(
     (
         KafkaError.SASL_AUTHENTICATION_FAILED,
         KafkaError._AUTHENTICATION,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
+        KafkaError._SSL,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
@@ -150,11 +214,11 @@ _FENCED: Final = frozenset(
 
 def mapped(error: KafkaError, bootstrap: str, doing: str) -> SpringlineError:
     """Our error for Kafka's. Pure."""
-    code, text = error.code(), error.str()
+    code, text = error.code(), redact(error.str()).rstrip(".")
     if code in _DENIED:
         return ConfigurationError(
             f"Kafka at {bootstrap} refuses this while {doing}: {text}.",
-            hint="Check the credentials in the options, and what they are allowed to do.",
+            hint="Check sasl.mechanism, sasl.username and sasl.password in the file of `kafka_config`, and what that user is allowed to do.",
         )
     if code == KafkaError.MSG_SIZE_TOO_LARGE:
         return ConfigurationError(
@@ -179,7 +243,14 @@ def kafka_errors(kafka: Kafka, doing: str) -> Iterator[None]:
         yield
     except KafkaException as error:
         found: KafkaError = error.args[0]
+        if found.code() in _NO_ANSWER:
+            kafka.admin.poll(0)
+            found = kafka.connections.problem or found
         raise mapped(found, kafka.bootstrap, doing) from error
+
+
+_NO_ANSWER: Final = frozenset((KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN))
+"""Errors that say that there was no answer, and not why."""
 
 
 END_OF_PARTITION: Final = KafkaError._PARTITION_EOF

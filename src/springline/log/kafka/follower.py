@@ -44,18 +44,23 @@ from springline.sources.base import Finding, SourceStatus
 
 NAME: Final = "cluster"
 FRAGMENT_CHANGES: Final = 20_000
-LONGEST_ABSENCE_US: Final = (WEEK_MS - 12 * 3_600_000) * 1_000
+LONGEST_ABSENCE_S: Final = WEEK_MS / 1_000 - 12 * 3_600
+"""A node that was away for longer may have missed that rows are gone: their deletions may be gone too."""
 
 
 class ClusterFollower:
-    """Implements ``sources.base.Source``. The relations are those of the application, views included."""
+    """Implements ``sources.base.Source``. The relations are those of the application, views included. ``longest_absence_s``: how long a node may
+    have been away and still go on from where it was."""
 
     barrier: ClassVar[Literal["exact", "bounded"]] = "exact"
     name = NAME
 
-    def __init__(self, application: str, kafka: Kafka) -> None:
+    def __init__(
+        self, application: str, kafka: Kafka, *, longest_absence_s: float = LONGEST_ABSENCE_S
+    ) -> None:
         self._application = application
         self._kafka = kafka
+        self._longest_absence_us = longest_absence_s * 1_000_000
         self._deployed: Deployed | None = None
         self._seen: Cut | None = None
         self._changed = threading.Condition()
@@ -95,14 +100,16 @@ class ClusterFollower:
     def current_position(self, timeout_s: float) -> Position:
         """Asks for a cut, and waits until there is one."""
         deadline = time.monotonic() + timeout_s
+        # A cut from before the question is no answer, whatever it says: the topic of questions may have been made anew, and counts from 0 again.
+        before = 0 if self._seen is None else self._seen.number
         asked = self._ask(timeout_s)
         with self._changed:
             self._changed.wait_for(
-                lambda: self._seen is not None and self._seen.barriers > asked,
+                lambda: self._seen is not None and self._seen.number > before and self._seen.barriers > asked,
                 max(0.0, deadline - time.monotonic()),
             )
             seen = self._seen
-        if seen is None or seen.barriers <= asked:
+        if seen is None or seen.number <= before or seen.barriers <= asked:
             raise SourceUnavailable(
                 f"The cluster has made no cut within {timeout_s:g} s.",
                 hint="Is `springline capture` running, and the job? See `springline status`.",
@@ -175,7 +182,7 @@ class ClusterFollower:
         if deployed.generation != cut.generation:
             return  # A newer generation is deployed, whose first cut will come.
         is_new = standing.get("generation") != cut.generation
-        is_late = cut.marked_at_us - int(standing.get("marked_at_us", 0)) > LONGEST_ABSENCE_US
+        is_late = cut.marked_at_us - int(standing.get("marked_at_us", 0)) > self._longest_absence_us
         begin: Offsets = {} if is_new or is_late else offsets_from_json(standing["offsets"])
         self._report("snapshot" if is_new or is_late else "streaming", cut)
         position = CutPosition(cut.number)
@@ -300,8 +307,7 @@ def _key_row(relation: DerivedRelation, codec: RowCodec, key: bytes) -> Row:
     if relation.key_column is None:
         values = codec.decode_key(key)
     else:
-        texts = cast("list[Any]", json.loads(json.loads(key)[relation.key_column]))
-        values = codec.decode_key(json.dumps(dict(zip(schema.key, texts, strict=True))).encode())
+        values = codec.decode_key_texts(key, relation.key_column)
     row: list[Stored | Unchanged] = [UNCHANGED] * len(schema.columns)
     for index, value in zip(schema.key_indexes, values, strict=True):
         row[index] = value

@@ -9,28 +9,31 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
-from typing import Final
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from springline.core.schema import TableSchema
 from springline.errors import ConfigurationError, SourceUnavailable
-from springline.log.base import Commit, Outgoing, RowChange, Unfit
+from springline.log.base import Commit, Foreign, Outgoing, RowChange, Unfit
 from springline.log.kafka.clients import LARGEST_RECORD_BYTES, REQUEST_TIMEOUT_S, Kafka, kafka_errors, mapped
 from springline.log.kafka.names import capture_topic, check_application, table_topic
-from springline.log.kafka.reading import DataEnds, last_json
+from springline.log.kafka.reading import DataEnds, last_json, read_range
 from springline.log.kafka.rows import RowCodec
 from springline.log.kafka.topics import (
     Offsets,
+    check_same,
     committed_ends,
     control_topics,
     ensure_topics,
     partitions_of,
     table_topics,
+    topic_identities,
 )
 
-COMMIT_TIMEOUT_S: Final = 60.0
+COMMIT_TIMEOUT_S: Final = 30.0
 
 
 class KafkaPublisher:
@@ -46,6 +49,10 @@ class KafkaPublisher:
         self._refused: KafkaError | None = None
         self._data_ends = DataEnds(kafka)
         self._ends: Offsets = {}
+        self._gaps: dict[tuple[str, int], tuple[int, int]] = {}
+        """Where there is more between two records of ours than the mark of a transaction."""
+        self._topics: dict[str, list[Any]] = {}
+        """The tables' topics as they were when they were first written: identifier, and number of partitions."""
 
     def ends(self) -> Offsets:
         """Behind which record each partition of the tables' topics ends, with everything that was published. Thread-safe.
@@ -81,29 +88,50 @@ class KafkaPublisher:
             )
         return [(key, value), (key, None)] if change.operation == "d" else [(key, value)]
 
-    def resume(self, schemas: Sequence[TableSchema], identity: str) -> int:
+    def resume(
+        self, schemas: Sequence[TableSchema], identity: str, check: Callable[[int], None] = lambda _: None
+    ) -> int:
         for schema in schemas:
             _check_table(schema)
-        ensure_topics(
-            self._kafka,
-            [*control_topics(self._application), *table_topics(self._application, schemas, self._partitions)],
+        control, tables = (
+            control_topics(self._application),
+            table_topics(self._application, schemas, self._partitions),
         )
+        ensure_topics(self._kafka, control)
         self.close()
+        names = [one.name for one in tables]
+        # A capture that cannot go on from here must not shut out the one that can.
+        check(self._through(identity, names))
+        ensure_topics(self._kafka, tables)
         with kafka_errors(self._kafka, "preparing to write"):
             producer = self._kafka.producer(f"{self._application}-capture")
             producer.init_transactions(REQUEST_TIMEOUT_S)
         self._producer, self._identity, self._refused = producer, identity, None
         # The producer is ready once all that was written under its name before is committed or aborted, marks included.
-        topics = [table_topic(self._application, one.name) for one in schemas]
-        self._ends = self._data_ends.of(committed_ends(self._kafka, partitions_of(self._kafka, topics)))
+        self._ends = self._data_ends.of(committed_ends(self._kafka, partitions_of(self._kafka, names)))
+        check(through := self._through(identity, names))
+        self._topics = topic_identities(self._kafka, names)
+        return through
+
+    def _through(self, identity: str, names: Sequence[str]) -> int:
+        """How far capture has come, as its topic says. Raises ConfigurationError where that was another data folder's, and where what was
+        written is no longer there."""
         last = last_json(self._kafka, capture_topic(self._application))
+        found = topic_identities(self._kafka, names)
         if last is None:
+            if any(committed_ends(self._kafka, partitions_of(self._kafka, found)).values()):
+                raise ConfigurationError(
+                    f"Topic {capture_topic(self._application)!r} was deleted: it says how far capture has come, and is empty, and others of {self._application!r} are not.",
+                    hint="Give the application a new name, and with it new topics.",
+                )
             return 0
         if last["identity"] != identity:
             raise ConfigurationError(
                 f"The topics of {self._application!r} were written from another data folder.",
                 hint="Run capture on that one; or give the application a new name, and with it new topics.",
             )
+        written = cast("dict[str, list[Any]]", last.get("topics", {}))
+        check_same({name: one for name, one in written.items() if name in names}, found)
         return int(str(last["through"]))
 
     def publish(self, pages: Iterable[Sequence[Outgoing]], through: int) -> None:
@@ -118,7 +146,12 @@ class KafkaPublisher:
                     for record in page:
                         self._produce(producer, record)
                         positions[record.commit.source] = list(record.commit[1:3])
-                said = {"through": through, "identity": self._identity, "positions": positions}
+                said = {
+                    "through": through,
+                    "identity": self._identity,
+                    "positions": positions,
+                    "topics": self._topics,
+                }
                 producer.produce(
                     capture_topic(self._application),
                     json.dumps(said),
@@ -134,6 +167,22 @@ class KafkaPublisher:
             raise
         if self._refused is not None:
             raise mapped(self._refused, self._kafka.bootstrap, "writing")
+
+    def foreign(self) -> Sequence[Foreign]:
+        """Between two of our transactions stands one mark on each partition; what else can be read there is somebody else's."""
+        found: list[Foreign] = []
+        for (topic, partition), (begin, end) in self._gaps.items():
+            with contextlib.suppress(SourceUnavailable):
+                place = (topic, partition)
+                offsets = [
+                    one.offset
+                    for batch in read_range(self._kafka, {place: begin}, {place: end})
+                    for one in batch
+                ]
+                if offsets:
+                    found.append(Foreign(topic, f"partition {partition}, offset {offsets[0]}", len(offsets)))
+        self._gaps.clear()
+        return found
 
     def close(self) -> None:
         self._data_ends.close()
@@ -164,21 +213,26 @@ class KafkaPublisher:
                 producer.poll(0.1)
 
     def _commit(self, producer: Producer) -> None:
-        """Tries again what Kafka says can be tried again."""
+        """Tries again what Kafka says can be tried again, for a while: then it is said, and ``resume`` asks what became of it."""
+        deadline = time.monotonic() + COMMIT_TIMEOUT_S
         while True:
             try:
                 producer.commit_transaction(COMMIT_TIMEOUT_S)
                 return
             except KafkaException as error:
                 found: KafkaError = error.args[0]
-                if not found.retriable():
+                if not found.retriable() or time.monotonic() > deadline:
                     raise KafkaException(self._refused or found) from error
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         topic = str(message.topic())
         if error is None:
             if topic != capture_topic(self._application):
-                self._ends[topic, int(message.partition() or 0)] = int(message.offset() or 0) + 1
+                place, offset = (topic, int(message.partition() or 0)), int(message.offset() or 0)
+                known = self._ends.get(place, 0)
+                if offset > known + 1:
+                    self._gaps[place] = (self._gaps.get(place, (known,))[0], offset)
+                self._ends[place] = offset + 1
         elif self._refused is None:
             self._refused = error
 

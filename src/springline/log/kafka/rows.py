@@ -110,6 +110,15 @@ class RowCodec:
         """The key's values in the order of the key. Raises Unfit."""
         return _decoded(data, self._key_of, self._key_stores, self.schema.name)
 
+    def decode_key_texts(self, data: bytes, column: str) -> tuple[Stored, ...]:
+        """The same of a key that is one column, a JSON array of what Flink's ``CAST(… AS STRING)`` writes. Raises Unfit."""
+        try:
+            texts: list[str | None] = json.loads(json.loads(data)[column])
+            types = [self.schema.column(one).type for one in self.schema.key]
+            return tuple(_of_text(text, type_) for text, type_ in zip(texts, types, strict=True))
+        except (ValueError, TypeError, KeyError) as error:
+            raise Unfit(f"A record has no key of {self.schema.name!r}: {error}") from error
+
     def _encoded(self, name: str, encode: Encode, value: Stored) -> object:
         try:
             return encode(value)
@@ -235,6 +244,22 @@ def _decoder(type_: SqlType) -> Callable[[Any], Stored] | None:
             return _stored_timestamp
         case _:
             return lambda value: store(value, type_)
+
+
+def _of_text(text: str | None, type_: SqlType) -> Stored:
+    if text is None:
+        return None
+    match type_.name:
+        case "BOOLEAN":
+            return int({"TRUE": True, "FALSE": False}[text])
+        case "SMALLINT" | "INT" | "BIGINT":
+            return store(int(text), type_)
+        case "FLOAT" | "DOUBLE":
+            return store(float(text), type_)
+        case "TIMESTAMP" | "TIMESTAMP_LTZ":
+            return _stored_timestamp(text)
+        case _:
+            return store(text, type_)
 
 
 def _stored_timestamp(text: str) -> int:

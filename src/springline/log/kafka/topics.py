@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 
 from springline.core.schema import TableSchema
 from springline.errors import ConfigurationError, SourceUnavailable
@@ -29,6 +29,8 @@ from springline.log.kafka.names import (
 WEEK_MS: Final = 7 * 24 * 3_600_000
 HOUR_MS: Final = 3_600_000
 SETTLING_S: Final = 20.0
+APPEARING_S: Final = 2.0
+"""How long a topic that was just made may be unknown."""
 
 COMPACTED: Final[Mapping[str, str]] = {
     "cleanup.policy": "compact",
@@ -73,7 +75,7 @@ def ensure_topics(kafka: Kafka, topics: Sequence[Topic]) -> list[str]:
     """Makes the topics that are not there; their names. Raises ConfigurationError for one that is there and is kept otherwise."""
     with kafka_errors(kafka, "looking at its topics"):
         admin = kafka.admin
-        there = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        there = kafka.topics()
         _check(admin, [one for one in topics if one.name in there])
         missing = [one for one in topics if one.name not in there]
         made = [
@@ -114,20 +116,56 @@ def _check(admin: Any, topics: Sequence[Topic]) -> None:
             )
 
 
+def topic_identities(kafka: Kafka, topics: Sequence[str]) -> dict[str, list[Any]]:
+    """Which topics they are: the broker's identifier, which a topic that is made anew has not, and the number of partitions. Those that do not
+    exist are not there."""
+    found: dict[str, list[Any]] = {}
+    if not topics:
+        return found
+    with kafka_errors(kafka, "looking at its topics"):
+        asked = kafka.admin.describe_topics(TopicCollection(list(topics)), request_timeout=REQUEST_TIMEOUT_S)
+        for name, future in asked.items():
+            try:
+                described = future.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+            else:
+                found[name] = [str(described.topic_id), len(described.partitions)]
+    return found
+
+
+def check_same(written: Mapping[str, Sequence[Any]], now: Mapping[str, Sequence[Any]]) -> None:
+    """Whether what was written is still in its topics. Pure. Raises ConfigurationError."""
+    for name, (identifier, partitions) in written.items():
+        found = now.get(name)
+        if found is None or found[0] != identifier:
+            what = "was deleted" if found is None else "was deleted and made anew"
+            raise ConfigurationError(
+                f"Topic {name!r} {what}, and with it rows that capture has written and nobody sends again.",
+                hint="Give the application a new name, and with it new topics; capture then writes everything again.",
+            )
+        if found[1] != partitions:
+            raise ConfigurationError(
+                f"Topic {name!r} had {partitions} partitions when it was first written, and has {found[1]}: changes of one row would stand in two, in no order.",
+                hint="Give the application a new name, and with it new topics, of `kafka_partitions` partitions.",
+            )
+
+
 Offsets = dict[tuple[str, int], int]
 """By topic and partition."""
 
 
 def partitions_of(kafka: Kafka, topics: Iterable[str]) -> list[tuple[str, int]]:
-    """The partitions of topics, sorted. Raises ConfigurationError for one that does not exist."""
+    """The partitions of topics, sorted. Raises SourceUnavailable for one that does not exist."""
     with kafka_errors(kafka, "looking at its topics"):
-        known = kafka.admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        known = kafka.topics()
     found: list[tuple[str, int]] = []
     for name in topics:
         if name not in known or known[name].error is not None:
-            raise ConfigurationError(
-                f"There is no topic {name!r}.",
-                hint="It is made by `springline capture`, or by `springline deploy`: has it run?",
+            raise SourceUnavailable(
+                f"There is no topic {name!r} at {kafka.bootstrap}.",
+                hint="Was it deleted? `springline deploy` starts a new generation, with topics of its own.",
             )
         found += [(name, partition) for partition in known[name].partitions]
     return sorted(found)
@@ -138,7 +176,7 @@ def committed_ends(kafka: Kafka, partitions: Sequence[tuple[str, int]]) -> Offse
     if not partitions:
         return {}
     asked = {TopicPartition(*one): admin_api.OffsetSpec.latest() for one in partitions}
-    deadline = time.monotonic() + SETTLING_S
+    began = time.monotonic()
     while True:
         try:
             with kafka_errors(kafka, "asking for offsets"):
@@ -149,8 +187,14 @@ def committed_ends(kafka: Kafka, partitions: Sequence[tuple[str, int]]) -> Offse
                 return {(one.topic, one.partition): future.result().offset for one, future in futures.items()}
         except SourceUnavailable:
             # A topic that was just made has no leader for a moment, and the client remembers that it had none.
-            if time.monotonic() > deadline:
+            if time.monotonic() - began > SETTLING_S:
                 raise
             time.sleep(0.05)
             with kafka_errors(kafka, "looking at its topics"):
-                kafka.admin.list_topics(timeout=REQUEST_TIMEOUT_S)
+                known = kafka.topics()
+            missing = sorted({topic for topic, _ in partitions if topic not in known})
+            if missing and time.monotonic() - began > APPEARING_S:
+                raise SourceUnavailable(
+                    f"There is no topic {missing[0]!r} at {kafka.bootstrap}.",
+                    hint="It is made by `springline deploy`: has it run for this application, and on this Kafka?",
+                ) from None

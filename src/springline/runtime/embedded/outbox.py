@@ -18,7 +18,7 @@ import apsw
 from springline.core.position import Tick
 from springline.core.schema import TableSchema
 from springline.core.types import Stored
-from springline.log.base import Commit, Outgoing, Publisher, RowChange, Unfit
+from springline.log.base import Commit, Foreign, Outgoing, Publisher, RowChange, Unfit
 from springline.runtime.embedded.engine import Cause
 from springline.runtime.embedded.tables import columns_of, quote
 
@@ -181,6 +181,24 @@ class Sent:
         connection.execute("DELETE FROM _outbox WHERE number <= ?", (self.through,))
         connection.execute(
             "DELETE FROM _outbox_causes WHERE cause < ifnull((SELECT min(cause) FROM _outbox), (SELECT max(cause) FROM _outbox_causes))"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Somebody else's records are among ours; applied in a tick, by the engine."""
+
+    found: Foreign
+
+    def apply(self, connection: apsw.Connection, tick: Tick) -> None:
+        topic, place, records = self.found
+        reason = (
+            f"{records} {'record that was' if records == 1 else 'records that were'} not written by capture. What cannot be read there is left out; "
+            "a row that it names may be wrong until it changes. Let nobody but capture write to this topic."
+        )
+        connection.execute(
+            "INSERT OR REPLACE INTO _dead_letters(what, name, key, reason, tick, at_us) VALUES ('record', ?, ?, ?, ?, ?)",
+            (topic, place, reason, tick, time.time_ns() // 1_000),
         )
 
 

@@ -13,7 +13,14 @@ from springline.core.schema import TableSchema
 from springline.errors import ConfigurationError, SourceUnavailable, SpringlineError
 from springline.log.base import Outgoing, Publisher
 from springline.runtime.embedded.capture import pause_s
-from springline.runtime.embedded.outbox import Sent, first_number, identity, last_number, read_outbox
+from springline.runtime.embedded.outbox import (
+    Sent,
+    SetAside,
+    first_number,
+    identity,
+    last_number,
+    read_outbox,
+)
 from springline.runtime.embedded.progress import Progress
 from springline.runtime.embedded.readers import Readers
 
@@ -31,7 +38,7 @@ class Publishing:
         readers: Readers,
         progress: Progress,
         schemas: Callable[[], Sequence[TableSchema]],
-        submit: Callable[[Sent], None],
+        submit: Callable[[Sent | SetAside], None],
     ) -> None:
         self._publisher = publisher
         self._readers = readers
@@ -111,13 +118,15 @@ class Publishing:
         with self._readers.read() as connection:
             name, last = identity(connection), last_number(connection)
             first = first_number(connection)
-        through = self._publisher.resume(self._schemas(), name)
-        if not first - 1 <= through <= last:
-            raise ConfigurationError(
-                f"What was published ends at record {through}, and this data folder holds records {first} to {last}.",
-                hint="Restore the data folder that capture last ran on; or give the application a new name, and with it new topics.",
-            )
-        return through
+
+        def check(through: int) -> None:
+            if not first - 1 <= through <= last:
+                raise ConfigurationError(
+                    f"What was published ends at record {through}, and this data folder holds records {first} to {last}.",
+                    hint="Restore the data folder that capture last ran on; or give the application a new name, and with it new topics.",
+                )
+
+        return self._publisher.resume(self._schemas(), name, check)
 
     def _step(self) -> None:
         """One transaction with everything that ticks have put in, or a wait for the next tick."""
@@ -131,6 +140,9 @@ class Publishing:
             self._is_sure = False
             self._publisher.publish(self._pages(self.published, through), through)
             self._is_sure = True
+        for one in self._publisher.foreign():
+            _logger.error("somebody else has written to %s (%s): only capture may", one.topic, one.place)
+            self._submit(SetAside(one))
         self._reached(through)
 
     def _pages(self, after: int, through: int) -> Iterator[Sequence[Outgoing]]:

@@ -41,7 +41,12 @@ CONFIGURATION: Final[tuple[tuple[str, str, str], ...]] = (
     ),
     ("restart-strategy.type", "exponential-delay", "what passes (a broker, a machine) is waited for"),
     ("restart-strategy.exponential-delay.initial-backoff", "1 s", "a first attempt soon"),
-    ("restart-strategy.exponential-delay.max-backoff", "1 min", "and the later ones not so often"),
+    ("restart-strategy.exponential-delay.max-backoff", "10 s", "and the later ones not so often"),
+    (
+        "restart-strategy.exponential-delay.reset-backoff-threshold",
+        "2 min",
+        "after so long without a failure the next one is a first one",
+    ),
     (
         "table.exec.source.cdc-events-duplicate",
         "true",

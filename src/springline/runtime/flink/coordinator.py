@@ -16,27 +16,37 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final, Protocol
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
+from springline.core.schema import TableSchema
 from springline.errors import SourceUnavailable, SpringlineError
 from springline.log.kafka.clients import REQUEST_TIMEOUT_S, Kafka, kafka_errors
 from springline.log.kafka.cut import Cut, Deployed
 from springline.log.kafka.deployments import CURRENT, NEXT, promote, read_deployments
 from springline.log.kafka.names import barriers_topic, cuts_topic, job_group, transaction_prefix
 from springline.log.kafka.reading import last_json
-from springline.log.kafka.topics import Offsets, committed_ends, partitions_of
+from springline.log.kafka.topics import (
+    Offsets,
+    committed_ends,
+    control_topics,
+    ensure_topics,
+    partitions_of,
+)
 from springline.log.kafka.transactions import Transactions, is_settled, newest_committed
 
 POLL_S: Final = 0.01
 SETTLE_TIMEOUT_S: Final = 30.0
 READ_TIMEOUT_S: Final = 60.0
 """How long the job's sources may take to read what was published, while nothing more is."""
+
+ASK_AFTER_S: Final = 5.0
+"""After which time without progress a checkpoint is made only for what it says: the job's sources then tell how far they are."""
 
 LOOK_EVERY_S: Final = 5.0
 """How often a new generation is looked at whether it has caught up."""
@@ -48,7 +58,8 @@ class Jobs(Protocol):
     """The deployed jobs, as far as cuts need them."""
 
     def checkpoint(self, deployed: Deployed, timeout_s: float) -> int:
-        """Has a checkpoint made, and waits until it is complete; its number. Raises SourceUnavailable."""
+        """Has a checkpoint made, and waits until it is complete; its number. Raises SourceUnavailable, also where the job was started again since
+        ``read`` has told of it."""
         ...
 
     def read(self, deployed: Deployed) -> Offsets:
@@ -68,6 +79,8 @@ class Mark:
     positions: Mapping[str, tuple[str, int]]
     loading: tuple[str, ...]
     inputs: Offsets
+    tables: Mapping[str, TableSchema] = field(default_factory=dict[str, TableSchema])
+    """What the sources' tables are now."""
 
 
 Standing = Callable[[], AbstractContextManager[Mark]]
@@ -140,6 +153,7 @@ class Coordinator:
             self._stop.wait(min(2.0, 0.1 * 2 ** min(failures, 5)) * (0.5 + random.random()))
 
     def _make_cuts(self) -> None:
+        ensure_topics(self._kafka, control_topics(self._application))
         with kafka_errors(self._kafka, "making cuts"):
             producer = self._kafka.producer(f"{self._application}-cuts")
             producer.init_transactions(REQUEST_TIMEOUT_S)
@@ -153,19 +167,19 @@ class Coordinator:
                 while not self._stop.is_set():
                     barriers = committed_ends(self._kafka, [(topic, 0)])[topic, 0]
                     cut = self._cut(barriers)
-                    producer.begin_transaction()
-                    producer.produce(cuts_topic(self._application), cut.to_json(), b"cut")
-                    producer.commit_transaction(REQUEST_TIMEOUT_S)
+                    self._write(producer, cut)
                     self._last, self.error = cut, None
                     self._wait(consumer, barriers)
             finally:
                 consumer.close()
 
-    def _wait(self, consumer: object, answered: int) -> None:
-        """Until somebody asks for a cut who was not answered, or the interval is over."""
-        from confluent_kafka import Consumer
+    def _write(self, producer: Producer, cut: Cut) -> None:
+        producer.begin_transaction()
+        producer.produce(cuts_topic(self._application), cut.to_json(), b"cut")
+        producer.commit_transaction(REQUEST_TIMEOUT_S)
 
-        assert isinstance(consumer, Consumer)
+    def _wait(self, consumer: Consumer, answered: int) -> None:
+        """Until somebody asks for a cut who was not answered, or the interval is over."""
         until = time.monotonic() + self._interval_s
         while not self._stop.is_set() and (left := until - time.monotonic()) > 0:
             message = consumer.poll(min(left, 0.2))
@@ -206,6 +220,7 @@ class Coordinator:
         """A cut of a generation."""
         last, times = self._last, [time.monotonic()]
         with self._standing() as mark:
+            check_tables(deployed, mark.tables)
             times.append(time.monotonic())
             if (
                 last is not None
@@ -220,13 +235,17 @@ class Coordinator:
                     loading=mark.loading,
                     barriers=barriers,
                 )
+            # A sink whose topic is gone fails its checkpoint, and does not say why.
+            places = partitions_of(self._kafka, [one.topic for one in deployed.relations])
             self._wait_read(deployed, mark.inputs)
             times.append(time.monotonic())
             checkpoint = self._jobs.checkpoint(deployed, SETTLE_TIMEOUT_S)
             times.append(time.monotonic())
-        offsets = self._settled(deployed, checkpoint)
+        offsets = self._settled(deployed, checkpoint, places)
+        if last is not None and last.generation == deployed.generation:
+            check_grown(last.offsets, offsets)
         times.append(time.monotonic())
-        number = 1 if last is None else last.number + 1
+        number = first_number(deployed, checkpoint, mark) if last is None else last.number + 1
         _logger.debug(
             "cut %d, checkpoint %d: published after %.0f ms, read after %.0f ms, complete after %.0f ms, its rows after %.0f ms",
             number,
@@ -247,8 +266,14 @@ class Coordinator:
 
     def _wait_read(self, deployed: Deployed, inputs: Offsets) -> None:
         """Waits until the job's sources have read up to the mark: a checkpoint that is asked for then covers it."""
-        deadline = time.monotonic() + READ_TIMEOUT_S
+        started = time.monotonic()
+        deadline, ask_at = started + READ_TIMEOUT_S, started + ASK_AFTER_S
         while not covers(reached := self._read(deployed), inputs):
+            if time.monotonic() > ask_at:
+                # The sources of a job that was started again from a checkpoint of which there is no cut tell nothing of partitions in which
+                # nothing is new, until they commit their offsets with the next one.
+                self._jobs.checkpoint(deployed, SETTLE_TIMEOUT_S)
+                ask_at = time.monotonic() + 2 * ASK_AFTER_S
             if time.monotonic() > deadline:
                 raise SourceUnavailable(
                     f"The job has not read what was captured within {READ_TIMEOUT_S:g} s: {lacking(reached, inputs)}.",
@@ -270,8 +295,8 @@ class Coordinator:
         last = self._last
         return dict(last.inputs) if last is not None and last.generation == deployed.generation else {}
 
-    def _settled(self, deployed: Deployed, checkpoint: int) -> Offsets:
-        """Where the derived topics end once everything of the checkpoint is committed."""
+    def _settled(self, deployed: Deployed, checkpoint: int, places: Sequence[tuple[str, int]]) -> Offsets:
+        """Where the derived topics (``places``) end once everything of the checkpoint is committed."""
         prefix = transaction_prefix(self._application, deployed.generation)
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         while not is_settled(self._transactions.states(prefix), checkpoint):
@@ -281,8 +306,7 @@ class Coordinator:
                     hint="See the job's exceptions in Flink's own page.",
                 )
             self._pause()
-        topics = [one.topic for one in deployed.relations]
-        ends = committed_ends(self._kafka, partitions_of(self._kafka, topics))
+        ends = committed_ends(self._kafka, places)
         if (newest := newest_committed(self._transactions.states(prefix))) > checkpoint:
             raise SourceUnavailable(
                 f"Checkpoint {newest} was made while {checkpoint} was looked at: somebody else asks this job for checkpoints.",
@@ -293,6 +317,45 @@ class Coordinator:
     def _pause(self) -> None:
         if self._stop.wait(POLL_S):
             raise SourceUnavailable("The coordinator was stopped.")
+
+
+def first_number(deployed: Deployed, checkpoint: int, mark: Mark) -> int:
+    """Of an application's first cut; where it is not the first, and the topic of cuts was lost, one that is larger than all that nodes may
+    have seen: fewer cuts are made than milliseconds go by. Pure."""
+    return 1 if deployed.generation == checkpoint == 1 else mark.marked_at_us // 1_000
+
+
+def check_tables(deployed: Deployed, now: Mapping[str, TableSchema]) -> None:
+    """Whether the job reads the tables as they are: a column of another type would be NULL for it. One that was added does not concern it.
+    Pure. Raises SourceUnavailable."""
+    for one in deployed.relations:
+        before, table = one.schema, now.get(one.schema.name)
+        if table is None:
+            continue  # A view; or a table that is gone, whose rows are gone too.
+        types = {column.name: column.type for column in table.columns}
+        changed = [
+            f"column {column.name!r} was {column.type} and "
+            + (f"is {types[column.name]}" if column.name in types else "is gone")
+            for column in before.columns
+            if types.get(column.name) != column.type
+        ]
+        if before.key != table.key:
+            changed.append(f"its key was ({', '.join(before.key)}) and is ({', '.join(table.key)})")
+        if changed:
+            raise SourceUnavailable(
+                f"Table {before.name!r} has changed since generation {deployed.generation} was deployed: {'; '.join(changed)}.",
+                hint="`springline deploy` starts a new generation, which reads it as it is now; until then answers stay as they are.",
+            )
+
+
+def check_grown(before: Offsets, now: Offsets) -> None:
+    """Whether derived topics are the ones of the last cut: they only grow. Pure. Raises SourceUnavailable."""
+    for place, offset in now.items():
+        if offset < before.get(place, 0):
+            raise SourceUnavailable(
+                f"Topic {place[0]!r} ends at {offset}, and ended at {before[place]} at the last cut: it was deleted and made anew.",
+                hint="Cancel the job in Flink; `springline deploy` then starts a new generation, with topics of its own.",
+            )
 
 
 def covers(reached: Offsets, wanted: Offsets) -> bool:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from springline.core.schema import EventTime, TableSchema
 from springline.runtime.embedded.changing import ViewDefinition
 from springline.sql.user_functions import Functions
+
+_CONNECTION: Final = re.compile(
+    r"^  'properties\.(bootstrap\.servers|client\.dns|security\.|sasl\.|ssl\.)[^']*' = '(?:[^']|'')*',?\n",
+    re.MULTILINE,
+)
+"""How a statement's table is connected: a new password makes no other job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +101,14 @@ class Job:
 
     @property
     def fingerprint(self) -> str:
-        """Of what the job computes, whatever its generation: a job of the same can go on from another's savepoint."""
+        """Of what the job computes, whatever its generation, and however it is connected: a job of the same can go on from another's savepoint."""
         generation = f"-{self.generation}"
         told = [
             [
                 one.kind,
-                one.sql.replace(f"derived{generation}.", "derived.").replace(
-                    f"{self.application}{generation}", self.application
-                ),
+                _CONNECTION.sub("", one.sql)
+                .replace(f"derived{generation}.", "derived.")
+                .replace(f"{self.application}{generation}", self.application),
             ]
             for one in self.statements
         ]

@@ -6,19 +6,23 @@ current one when it has caught up (``coordinator``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from springline.errors import SourceError
-from springline.log.kafka.clients import Kafka
+from springline.log.kafka.clients import Kafka, kafka_errors
 from springline.log.kafka.cut import Deployed, DerivedRelation
 from springline.log.kafka.deployments import CURRENT, NEXT, read_deployments, write_deployment
 from springline.log.kafka.topics import COMPACTED, Topic, ensure_topics
 from springline.runtime.flink.definition import Job
 from springline.runtime.flink.rest import FlinkRest
+from springline.runtime.flink.submit import Decision, FlinkEnvironment, decide, restarted, submit
 from springline.runtime.flink.submit import Deployment as Submitted
-from springline.runtime.flink.submit import FlinkEnvironment, decide, restarted, submit
+
+_logger = logging.getLogger("springline.deploy")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,19 @@ def deploy(
     newest = known.get(NEXT) or known.get(CURRENT)
     before = None if newest is None else Submitted(newest.job_id, newest.generation, newest.fingerprint)
     decision = decide(job.fingerprint, before, _state(newest), restart=restart)
+    with kafka_errors(target.kafka, "looking at its topics"):
+        topics = target.kafka.topics()
+    if newest is not None and any(one.topic not in topics for one in newest.relations):
+        # What the job wrote is gone, and it does not write it again.
+        decision = Decision("start", newest.generation + 1)
+    if newest is None:
+        decision = replace(decision, generation=unused_generation(job.application, topics))
+        if decision.generation > 1:
+            _logger.warning(
+                "what of %r was deployed before is not known any more, and this is generation %d. A job of an earlier one that still runs is to be cancelled in Flink.",
+                job.application,
+                decision.generation,
+            )
     if decision.action == "keep" and newest is not None:
         return "keep", newest
     job = compiled(decision.generation)
@@ -61,6 +78,12 @@ def deploy(
     key = CURRENT if replaces or CURRENT not in known else NEXT
     write_deployment(target.kafka, job.application, key, deployed)
     return decision.action, deployed
+
+
+def unused_generation(application: str, topics: Iterable[str]) -> int:
+    """One that no derived topic is of: what is in another one's topics would be mixed with this one's. Pure."""
+    pattern = re.compile(re.escape(application) + r"\.derived-(\d+)\.")
+    return 1 + max((int(found[1]) for one in topics if (found := pattern.match(one))), default=0)
 
 
 def _state(deployed: Deployed | None) -> str | None:

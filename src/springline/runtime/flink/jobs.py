@@ -14,91 +14,100 @@ from springline.runtime.flink.rest import FlinkRest
 
 _OFFSET: Final = re.compile(r"KafkaSourceReader\.topic\.(.+)\.partition\.(\d+)\.currentOffset$")
 
-SETTLING_MS: Final = 1_000
 LIST_EVERY_S: Final = 1.0
+
+Series = Mapping[str, Mapping[str, float]]
+"""Metrics by vertex and name."""
 
 
 class FlinkJobs:
     """Implements ``coordinator.Jobs``: each deployment says at which address its cluster answers."""
 
     def __init__(self) -> None:
-        self._job_id = ""
+        self._run: tuple[str, int] | None = None
+        """The job, and when it was last started, of which something was believed."""
+        self._told: set[str] = set()
         self._metrics: dict[str, list[str]] = {}
-        self._refreshed_ms: int | None = None
         self._listed_again_at = 0.0
 
     def checkpoint(self, deployed: Deployed, timeout_s: float) -> int:
-        """A job that starts, fails or is gone may come back, by itself or by a deployment: it is asked again."""
-        rest = FlinkRest(deployed.rest)
+        """A job that starts, fails or is gone may come back, by itself or by a deployment: it is asked again. What was read before it failed is
+        read again, so a checkpoint of another run than ``read`` has told of is none that was asked for."""
+        rest, run = FlinkRest(deployed.rest), self._run
         try:
-            return rest.checkpoint(deployed.job_id, timeout_s=timeout_s).number
+            number = rest.checkpoint(deployed.job_id, timeout_s=timeout_s).number
+            present = rest.run(deployed.job_id)
         except SourceError as error:
-            if error.transient:
-                raise
+            raise _passing(error, deployed, _reason(rest, deployed.job_id)) from error
+        if run is not None and (present is None or run != (deployed.job_id, present.started_ms)):
             raise SourceUnavailable(
-                f"The job of generation {deployed.generation} makes no checkpoint: {_reason(rest, deployed.job_id) or error.message}",
-                hint="It is asked again. If it does not run: Flink's page shows why; `springline deploy` starts it.",
-            ) from error
+                f"The job of generation {deployed.generation} was started again while checkpoint {number} was made.",
+                hint="Another one is asked for.",
+            )
+        return number
 
     def cancel(self, deployed: Deployed) -> None:
         FlinkRest(deployed.rest).cancel(deployed.job_id)
 
     def read(self, deployed: Deployed) -> Offsets:
-        """From the sources' metrics, which the cluster refreshes every ``metrics.fetcher.update-interval``: never ahead of what was read."""
+        """From the sources' metrics, which the cluster refreshes every ``metrics.fetcher.update-interval``: never ahead of what was read in the
+        job's present run."""
         rest = FlinkRest(deployed.rest)
-        if not self._is_settled(rest, deployed.job_id):
+        try:
+            return read_through(deployed.inputs, self._series(rest, deployed.job_id))
+        except SourceError as error:
+            raise _passing(error, deployed, "") from error
+
+    def _series(self, rest: FlinkRest, job_id: str) -> Series:
+        """The sources' metrics; none as long as one source does not tell of the present run."""
+        run, now = rest.run(job_id), time.monotonic()
+        if run is None:
+            self._run = None
             return {}
-        now = time.monotonic()
-        if self._job_id != deployed.job_id or now > self._listed_again_at:
+        if self._run != (job_id, run.started_ms):
+            self._run, self._told, self._listed_again_at = (job_id, run.started_ms), set(), 0.0
+        for vertex in run.sources:
+            if vertex not in self._told:
+                if not rest.tells_of_this_run(job_id, vertex):
+                    return {}
+                self._told.add(vertex)
+        if now > self._listed_again_at:
             # A source's partitions appear one by one when the job starts, and new ones later.
             self._listed_again_at = now + LIST_EVERY_S
             self._metrics = {
-                vertex: named
-                for vertex in rest.vertex_ids(deployed.job_id)
-                if (
-                    named := [
-                        one for one in rest.metric_names(deployed.job_id, vertex) if _OFFSET.search(one)
-                    ]
-                )
+                vertex: [one for one in rest.metric_names(job_id, vertex) if _OFFSET.search(one)]
+                for vertex in run.sources
             }
-            self._job_id = deployed.job_id
-        series = [
-            (name, value)
-            for vertex, names in self._metrics.items()
-            for name, value in rest.largest(deployed.job_id, vertex, names).items()
-        ]
-        return read_through(deployed.inputs, series)
-
-    def _is_settled(self, rest: FlinkRest, job_id: str) -> bool:
-        """Whether the metrics are those of the job's present run: a job that was started again reads from its last checkpoint on, while the
-        cluster may still tell what it had read before."""
-        if self._refreshed_ms is None:
-            self._refreshed_ms = refresh_interval_ms(rest.configuration())
-        running_ms = rest.running_for_ms(job_id)
-        return running_ms is not None and running_ms > self._refreshed_ms + SETTLING_MS
+        return {vertex: rest.largest(job_id, vertex, names) for vertex, names in self._metrics.items()}
 
 
-def refresh_interval_ms(configuration: Mapping[str, str]) -> int:
-    """``metrics.fetcher.update-interval`` of a cluster: milliseconds, as a number or with a unit. Pure."""
-    text = configuration.get("metrics.fetcher.update-interval", "10000").strip()
-    found = re.fullmatch(r"(\d+)\s*(ms|s|min)?", text)
-    factor = {"s": 1_000, "min": 60_000}.get(found[2] or "ms", 1) if found else 1
-    return int(found[1]) * factor if found else 10_000
+def _passing(error: SourceError, deployed: Deployed, reason: str) -> SourceError:
+    """A cluster that has just been started knows its jobs a little later, and one that was deployed anew others."""
+    if error.transient:
+        return error
+    return SourceUnavailable(
+        f"The job of generation {deployed.generation} cannot be asked: {reason or error.message}",
+        hint="It is asked again. If it does not run: Flink's page shows why; `springline deploy` starts it.",
+    )
 
 
-def read_through(topics: Iterable[str], series: Iterable[tuple[str, float]]) -> Offsets:
+def read_through(topics: Iterable[str], series: Series) -> Offsets:
     """Behind which record each partition was read, by every source that reads it. Flink writes a topic's dots as underscores. A partition
-    of which nothing was read since the job started is not there. Pure."""
-    named: Mapping[str, list[str]] = _by_metric_name(topics)
+    of which some source has read nothing since the job started, or which it does not have yet, is not there. Pure."""
+    named = _by_metric_name(topics)
+    readers: list[Offsets] = []
+    for values in series.values():
+        reached: Offsets = {}
+        for name, value in values.items():
+            if (match := _OFFSET.search(name)) is not None:
+                reached |= {(topic, int(match[2])): int(value) + 1 for topic in named.get(match[1], ())}
+        readers.append(reached)
     found: Offsets = {}
-    for name, value in series:
-        match = _OFFSET.search(name)
-        if match is None:
-            continue
-        for topic in named.get(match[1], ()):
-            place = (topic, int(match[2]))
-            found[place] = min(found.get(place, 1 << 62), int(value) + 1)
-    return {place: offset for place, offset in found.items() if offset > 0}
+    for place in {place for reached in readers for place in reached}:
+        of_topic = [reached for reached in readers if any(topic == place[0] for topic, _ in reached)]
+        if (least := min(reached.get(place, 0) for reached in of_topic)) > 0:
+            found[place] = least
+    return found
 
 
 def _by_metric_name(topics: Iterable[str]) -> Mapping[str, list[str]]:

@@ -6,6 +6,7 @@ that does not answer is ``SourceUnavailable``, which passes; what it refuses is 
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import urllib.error
@@ -22,6 +23,9 @@ POLL_S: Final = 0.005
 
 _MOST_METRICS: Final = 40
 """Of one request: their names stand in its address."""
+
+_SOURCE: Final = "Source: "
+"""In the name of a vertex that reads, whatever is chained to it."""
 
 FINISHED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
 """States that a job does not leave."""
@@ -92,6 +96,15 @@ class Vertex:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """What a job does between two failures. ``started_ms``: when it was last started, by the cluster's clock, which tells it from every other
+    run; ``sources``: the vertices that read."""
+
+    started_ms: int
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FlinkRest:
     """The cluster at an address such as ``http://127.0.0.1:8081``. Thread-safe."""
 
@@ -137,19 +150,22 @@ class FlinkRest:
             made.append(Vertex(one["id"], one["name"], one["status"], subtasks))
         return made
 
-    def configuration(self) -> dict[str, str]:
-        """The JobManager's settings that differ from Flink's defaults."""
-        return {one["key"]: str(one["value"]) for one in self._get("/jobmanager/config")}
-
-    def running_for_ms(self, job: str) -> int | None:
-        """For how long the job has run since it was last started, by the cluster's clock; None where it does not run."""
+    def run(self, job: str) -> Run | None:
+        """The job's present run; None where it does not run."""
         found = self._get(f"/jobs/{job}")
-        return (
-            int(found["now"]) - int(found["timestamps"]["RUNNING"]) if found["state"] == "RUNNING" else None
-        )
+        if found["state"] != "RUNNING":
+            return None
+        sources = tuple(one["id"] for one in found["vertices"] if _SOURCE in one["name"])
+        return Run(int(found["timestamps"]["RUNNING"]), sources)
 
-    def vertex_ids(self, job: str) -> list[str]:
-        return [one["id"] for one in self._get(f"/jobs/{job}")["vertices"]]
+    def tells_of_this_run(self, job: str, vertex: str) -> bool:
+        """Whether all subtasks of a vertex run, and the cluster has collected metrics of these attempts: before that, it tells what earlier ones
+        had come to."""
+        subtasks = self._get(f"/jobs/{job}/vertices/{vertex}")["subtasks"]
+        return bool(subtasks) and all(
+            one["status"] == "RUNNING" and one.get("metrics", {}).get("write-records-complete") is True
+            for one in subtasks
+        )
 
     def metric_names(self, job: str, vertex: str) -> list[str]:
         """The metrics of a vertex's subtasks, once its cluster has collected them."""
@@ -266,7 +282,8 @@ class FlinkRest:
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(error, method, path) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            # The last one: a JobManager that was killed in the middle of an answer.
             raise self._unavailable(error) from error
         try:
             return json.loads(text) if text else {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 from confluent_kafka import KafkaError
 
@@ -9,14 +12,23 @@ from springline.core.change import UNCHANGED
 from springline.core.schema import Column, TableSchema
 from springline.core.types import SqlType
 from springline.errors import ConfigurationError, SourceUnavailable
-from springline.log.kafka.clients import Kafka, mapped, read_options
+from springline.log.kafka.clients import Connections, Kafka, mapped, read_options
 from springline.log.kafka.cut import Cut, Deployed, DerivedRelation
 from springline.log.kafka.follower import _entries, _opening
 from springline.log.kafka.names import check_application, derived_topic, table_topic
 from springline.log.kafka.reading import Received
+from springline.log.kafka.topics import check_same
 from springline.log.kafka.transactions import is_settled, newest_committed
-from springline.runtime.flink.coordinator import covers, lacking
-from springline.runtime.flink.jobs import read_through, refresh_interval_ms
+from springline.runtime.flink.coordinator import (
+    Mark,
+    check_grown,
+    check_tables,
+    covers,
+    first_number,
+    lacking,
+)
+from springline.runtime.flink.deployment import unused_generation
+from springline.runtime.flink.jobs import read_through
 
 BIGINT, STRING = SqlType("BIGINT"), SqlType("STRING")
 TRIPS = TableSchema("trips", (Column("id", BIGINT, nullable=False), Column("to", STRING)), ("id",))
@@ -60,6 +72,12 @@ def test_options_from_a_file() -> None:
     }
     with pytest.raises(ConfigurationError, match="Line 2"):
         read_options("a=b\nnonsense\n", str)
+    revealed: list[str] = []
+    read_options(
+        "sasl.password=plain\nsasl.username=env:U\nsecurity.protocol=SSL\n",
+        lambda one: revealed.append(one) or "",
+    )
+    assert revealed == ["plain", "env:U"], "only secrets are kept out of messages"
 
 
 def test_the_options_as_java_names_them_and_never_in_a_repr() -> None:
@@ -158,19 +176,111 @@ def _metric(topic: str, partition: int) -> str:
 
 
 def test_what_a_job_has_read_is_what_its_slowest_source_has() -> None:
-    series = [
-        (_metric("app_crm_t", 0), 4.0),
-        (_metric("app_crm_t", 0), 2.0),
-        (_metric("app_crm_t", 1), -1.0),
-        (_metric("other", 0), 9.0),
-        ("numRecordsIn", 3.0),
-    ]
-    assert read_through(["app.crm.t"], series) == {("app.crm.t", 0): 3}
+    series = {
+        "accounts": {
+            _metric("app_crm_t", 0): 4.0,
+            _metric("app_crm_t", 1): -1.0,
+            _metric("app_crm_t", 2): 5.0,
+            _metric("other", 0): 9.0,
+            "numRecordsIn": 3.0,
+        },
+        "accounts once more": {_metric("app_crm_t", 0): 2.0, _metric("app_crm_t", 1): 8.0},
+        "something else": {_metric("app_crm_u", 0): 0.0},
+    }
+    assert read_through(["app.crm.t", "app.crm.u"], series) == {("app.crm.t", 0): 3, ("app.crm.u", 0): 1}
+
+
+# -- what is wrong with a cluster --------------------------------------------------------------------------------------
+
+_DOWN, _DENIED = KafkaError(KafkaError._ALL_BROKERS_DOWN), KafkaError(KafkaError._AUTHENTICATION)
+_REFUSED = KafkaError(KafkaError._TRANSPORT, "Connection refused")
 
 
 @pytest.mark.parametrize(
-    ("value", "wanted"), [("50", 50), ("50 ms", 50), ("2 s", 2_000), ("1min", 60_000), ("often", 10_000)]
+    ("said", "problem", "is_down"),
+    [
+        ([], None, False),
+        ([_REFUSED], _REFUSED, False),
+        ([_REFUSED, _DOWN], _REFUSED, True),
+        ([_DOWN], _DOWN, True),
+        ([_DENIED, _DOWN], _DENIED, True),
+        ([_DENIED, _REFUSED], _DENIED, False),
+        ([_REFUSED, _DENIED], _DENIED, False),
+    ],
 )
-def test_how_old_metrics_may_be(value: str, wanted: int) -> None:
-    assert refresh_interval_ms({"metrics.fetcher.update-interval": value}) == wanted
-    assert refresh_interval_ms({}) == 10_000
+def test_a_reason_is_kept_over_what_follows_from_it(
+    said: list[KafkaError], problem: KafkaError | None, is_down: bool
+) -> None:
+    connections = Connections()
+    for one in said:
+        connections(one)
+    assert (connections.problem, connections.is_down) == (problem, is_down)
+    connections.answered()
+    assert (connections.problem, connections.is_down) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"a.s.t": ["x", 2], "a.s.u": ["z", 1]}, None),
+        ({}, "Topic 'a.s.t' was deleted, and with it rows"),
+        ({"a.s.t": ["y", 2]}, "Topic 'a.s.t' was deleted and made anew"),
+        ({"a.s.t": ["x", 4]}, "Topic 'a.s.t' had 2 partitions when it was first written, and has 4"),
+    ],
+)
+def test_topics_that_were_written_are_the_same(now: dict[str, list[object]], said: str | None) -> None:
+    if said is None:
+        check_same({"a.s.t": ["x", 2]}, now)
+        return
+    with pytest.raises(ConfigurationError, match=re.escape(said)) as found:
+        check_same({"a.s.t": ["x", 2]}, now)
+    assert "new name" in (found.value.hint or "")
+
+
+def test_derived_topics_only_grow() -> None:
+    check_grown({("t", 0): 3}, {("t", 0): 3, ("t", 1): 1})
+    with pytest.raises(SourceUnavailable, match="'t' ends at 2, and ended at 3 at the last cut") as found:
+        check_grown({("t", 0): 3}, {("t", 0): 2})
+    assert "springline deploy" in (found.value.hint or "")
+
+
+def test_a_first_cut_whose_number_nodes_may_have_seen() -> None:
+    mark = Mark(1_700_000_000_123_456, {}, (), {})
+    deployed = Deployed(1, "j", "f", ())
+    assert first_number(deployed, 1, mark) == 1
+    assert first_number(deployed, 2, mark) == 1_700_000_000_123
+    assert first_number(replace(deployed, generation=2), 1, mark) == 1_700_000_000_123
+
+
+def _trips(*columns: tuple[str, str], key: str = "id") -> TableSchema:
+    made = tuple(Column(name, SqlType(kind), nullable=name != key) for name, kind in columns)
+    return TableSchema("crm.trips", made, (key,))
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (_trips(("id", "BIGINT"), ("to", "STRING"), ("more", "STRING")), None),
+        (_trips(("to", "STRING"), ("id", "BIGINT")), None),
+        (_trips(("id", "BIGINT"), ("to", "BIGINT")), "column 'to' was STRING and is BIGINT."),
+        (_trips(("id", "BIGINT")), "column 'to' was STRING and is gone."),
+        (_trips(("id", "BIGINT"), ("to", "STRING"), key="to"), "its key was (id) and is (to)."),
+        (None, None),
+    ],
+)
+def test_a_table_that_is_no_longer_what_the_job_reads(now: TableSchema | None, said: str | None) -> None:
+    before = _trips(("id", "BIGINT"), ("to", "STRING"))
+    deployed = Deployed(3, "j", "f", (DerivedRelation(before, "t"), DerivedRelation(TOTALS, "u")))
+    tables = {} if now is None else {"crm.trips": now}
+    if said is None:
+        check_tables(deployed, tables)
+        return
+    with pytest.raises(SourceUnavailable, match=re.escape(said)) as found:
+        check_tables(deployed, tables)
+    assert found.value.message.startswith("Table 'crm.trips' has changed since generation 3 was deployed: ")
+    assert "springline deploy" in (found.value.hint or "")
+
+
+def test_a_generation_that_no_topic_is_of() -> None:
+    assert unused_generation("a", ["a.cuts", "a.derived-x.t", "ab.derived-7.t"]) == 1
+    assert unused_generation("a", ["a.derived-1.t", "a.derived-12.u", "b.derived-99.t"]) == 13

@@ -68,7 +68,7 @@ def test_a_table_is_read_and_copied_through() -> None:
         "  'scan.startup.mode' = 'earliest-offset',\n"
         "  'format' = 'debezium-json',\n"
         "  'debezium-json.timestamp-format.standard' = 'SQL',\n"
-        "  'debezium-json.ignore-parse-errors' = 'false'\n"
+        "  'debezium-json.ignore-parse-errors' = 'true'\n"
         ")"
     )
     assert sink == (
@@ -331,3 +331,18 @@ def test_a_function_without_a_name_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="has no module and name") as caught:
         job(functions=functions)
     assert "def" in str(caught.value.hint)
+
+
+def test_how_it_is_connected_makes_no_other_job() -> None:
+    definition = JobDefinition("store", (ORDERS,), ())
+    secret = {"security.protocol": "SASL_SSL", "sasl.jaas.config": "x password=\"it''s\";"}
+    one, other, third = (
+        compile_job(definition, KafkaSettings(*given), 1)
+        for given in (
+            ("kafka:9092", secret),
+            ("kafka:9093", {**secret, "sasl.jaas.config": "y"}),
+            ("k:1", {}),
+        )
+    )
+    assert one.fingerprint == other.fingerprint == third.fingerprint
+    assert one.fingerprint != compile_job(JobDefinition("store", (), ()), KafkaSettings("k:1"), 1).fingerprint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from springline.errors import SourceUnavailable
-from springline.runtime.flink.rest import Checkpoint, Cluster, FlinkRefused, FlinkRest, RunningJob
+from springline.runtime.flink.rest import Checkpoint, Cluster, FlinkRefused, FlinkRest, Run, RunningJob
 
 JOB = "0123456789abcdef0123456789abcdef"
 
@@ -192,3 +193,39 @@ def test_a_cluster_that_does_not_answer_is_waited_for(fake: FakeFlink) -> None:
     with pytest.raises(SourceUnavailable, match="does not answer") as caught:
         gone.overview()
     assert caught.value.transient
+
+
+def test_a_job_is_told_from_what_it_was_before_it_failed(fake: FakeFlink) -> None:
+    def told(state: str, started_ms: int) -> dict[str, Any]:
+        vertices = [{"id": "a", "name": "Source: t[1] -> Calc[2]"}, {"id": "b", "name": "Join[3]"}]
+        return {"state": state, "timestamps": {"RUNNING": started_ms}, "vertices": vertices}
+
+    fake.say(f"GET /jobs/{JOB}", told("RUNNING", 7), told("RESTARTING", 7), told("RUNNING", 9))
+    assert fake.rest.run(JOB) == Run(7, ("a",))
+    assert fake.rest.run(JOB) is None
+    assert fake.rest.run(JOB) == Run(9, ("a",))
+
+    def subtask(status: str, complete: bool) -> dict[str, Any]:
+        return {"status": status, "metrics": {"write-records-complete": complete}}
+
+    running, silent, waiting = subtask("RUNNING", True), subtask("RUNNING", False), subtask("DEPLOYING", True)
+    several = ([running, waiting], [running, silent], [], [running, running])
+    fake.say(f"GET /jobs/{JOB}/vertices/a", *({"subtasks": one} for one in several))
+    assert [fake.rest.tells_of_this_run(JOB, "a") for _ in several] == [False, False, False, True]
+
+
+def test_an_answer_that_breaks_off_is_none() -> None:
+    """As of a JobManager that is killed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(SourceUnavailable, match="does not answer"):
+            FlinkRest(f"http://127.0.0.1:{server.getsockname()[1]}").overview()
+        thread.join()
