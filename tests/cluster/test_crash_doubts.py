@@ -22,7 +22,7 @@ from springline.sources.json_rows import JsonTable
 from springline.testing.flink import FlinkCluster
 from springline.testing.kafka import KafkaBroker
 from tests.cluster.crash.check import Found, check_cuts
-from tests.cluster.crash.parts import LATEST_S, capture
+from tests.cluster.crash.parts import APP, LATEST_S, capture
 from tests.cluster.crash.rounds import World
 from tests.cluster.local import Local, rows, write
 
@@ -51,6 +51,10 @@ def test_one_capture_writes_and_each_cut_has_its_own_number(
             copied.start()
             assert first.wait_gone(LATEST_S)
             assert "Another process has taken over" in first.said()
+            # What the first one has captured since is not in the copy, and PostgreSQL has forgotten it: tables are read again.
+            copied.end()
+            copied.tell("resnapshot", "--app", str(APP))
+            copied.start()
         world.capture = copied
         assert world.check(), world.tally.found.notes
         # From a copy that is too old: it is refused, and shuts out nobody.
