@@ -147,7 +147,9 @@ class Coordinator:
 
     def _make_cuts(self) -> None:
         with kafka_errors(self._kafka, "making cuts"):
-            self._writer.prepare()
+            with self._standing():
+                # Only a capture that may publish shuts out whoever made cuts before.
+                self._writer.prepare()
             self._resume()
             consumer = self._kafka.consumer()
             topic = barriers_topic(self._application)
