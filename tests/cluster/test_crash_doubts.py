@@ -22,7 +22,7 @@ from springline.sources.json_rows import JsonTable
 from springline.testing.flink import FlinkCluster
 from springline.testing.kafka import KafkaBroker
 from tests.cluster.crash.check import Found, check_cuts
-from tests.cluster.crash.parts import LATEST_S, capture
+from tests.cluster.crash.parts import APP, LATEST_S, capture
 from tests.cluster.crash.rounds import World
 from tests.cluster.local import Local, rows, write
 
@@ -47,10 +47,23 @@ def test_one_capture_writes_and_each_cut_has_its_own_number(
             assert other.wait_gone(LATEST_S)
             assert "were written from another data folder" in other.said()
             assert first.lives()
-            # From a copy that can go on: the first one stops.
+            # From a copy that can go on: the first one stops with the next change.
             copied.start()
-            assert first.wait_gone(LATEST_S)
+            deadline = time.monotonic() + LATEST_S
+            while "the other log holds everything" not in copied.said() and time.monotonic() < deadline:
+                time.sleep(0.5)
+            world.load.once()
+            assert first.wait_gone(LATEST_S), copied.said()
             assert "Another process has taken over" in first.said()
+            # What the first one has captured since is not in the copy, and PostgreSQL has forgotten it: tables are read again.
+            copied.end()
+            copied.tell("resnapshot", "--app", str(APP))
+            copied.start()
+            world.node.wait_for("SELECT version FROM bank.marks")
+            asked_for_now, asked_for_nothing = world.questions
+            assert not asked_for_now.found
+            # While tables are read again, each is of its own moment to whoever does not ask for now.
+            asked_for_nothing.found = Found()
         world.capture = copied
         assert world.check(), world.tally.found.notes
         # From a copy that is too old: it is refused, and shuts out nobody.

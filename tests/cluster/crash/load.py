@@ -64,6 +64,10 @@ class Load(threading.Thread):
         if self.failure is not None:
             raise self.failure
 
+    def once(self) -> None:
+        """One transaction, while the others are held."""
+        self._transaction(self.committed + 1)
+
     def stop(self) -> None:
         """Idempotent."""
         self._over.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import subprocess
 import sys
 import time
 import urllib.error
@@ -84,6 +85,16 @@ class Part:
         """SIGTERM, and SIGKILL where it does not end. Idempotent."""
         if self._process is not None:
             self._process.end()
+
+    def tell(self, *command: str) -> None:
+        """Runs another command on its data folder."""
+        line = [sys.executable, "-m", "tests.cluster.crash.program", "--", *command]
+        subprocess.run(
+            [*line, "--data", str(self.folder / "data")],
+            env={**os.environ, **self._environment},
+            check=True,
+            capture_output=True,
+        )
 
     def lives(self) -> bool:
         return self._process is not None and self._process.lives()

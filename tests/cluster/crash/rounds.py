@@ -25,7 +25,7 @@ from springline.testing.postgres import PostgresServer
 from tests.cluster.crash.check import Found, check_cuts, check_derived_topics, check_node, check_table_topics
 from tests.cluster.crash.declared import create, declare, recomputed
 from tests.cluster.crash.load import Load
-from tests.cluster.crash.parts import LATEST_S, Node, capture, new_name, variables
+from tests.cluster.crash.parts import LATEST_S, Node, Refused, capture, new_name, variables
 from tests.cluster.crash.program import CAPTURES, NODES
 from tests.cluster.crash.questions import Questions
 
@@ -70,7 +70,7 @@ class World:
     def __enter__(self) -> World:
         with contextlib.ExitStack() as closing:
             server = closing.enter_context(database(self._folder / "postgres"))
-            self.dsn = server.createdatabase("bank")
+            self.dsn = server.create_database("bank")
             create(self.dsn)
             self.name = new_name()
             self.kafka = Kafka(self.broker.bootstrap)
@@ -195,7 +195,10 @@ class World:
         """Nobody writes; once the node covers now, everything is compared. Whether all is well."""
         found, began = Found(), time.monotonic()
         with self.load.held():
-            self.node.wait_for("SELECT version FROM bank.marks", LATEST_S)
+            try:
+                self.node.wait_for("SELECT version FROM bank.marks", LATEST_S)
+            except Refused as error:
+                raise AssertionError(f"it does not come back: {error}\n{self.told()}") from error
             took_s = time.monotonic() - began
             expected = recomputed(self.dsn)
             check_table_topics(self.kafka, self.name, self.load.history, found)
@@ -249,17 +252,13 @@ def crash(
         FlinkCluster(folder / "flink", slots=2, zookeeper=True) as flink,
         World(folder, broker, flink, seed=seed, say=say) as world,
     ):
-        try:
+        world.check()
+        while (made := sum(world.tally.kills.values())) < kills and not world.tally.found:
+            for kind in world.chance.sample(KINDS, len(KINDS))[: kills - made]:
+                world.kill(kind)
+                if not world.check():
+                    break
+        if outage_s and not world.tally.found:
+            world.outage(outage_s)
             world.check()
-            while (made := sum(world.tally.kills.values())) < kills and not world.tally.found:
-                for kind in world.chance.sample(KINDS, len(KINDS))[: kills - made]:
-                    world.kill(kind)
-                    if not world.check():
-                        break
-            if outage_s and not world.tally.found:
-                world.outage(outage_s)
-                world.check()
-            return world.finish()
-        except BaseException:
-            say(world.told())
-            raise
+        return world.finish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Final
 
 from springline.log.kafka.clients import REQUEST_TIMEOUT_S, Kafka, kafka_errors
@@ -10,6 +11,7 @@ from springline.log.kafka.cut import Deployed
 from springline.log.kafka.names import deployments_topic
 from springline.log.kafka.reading import read_range
 from springline.log.kafka.topics import committed_ends
+from springline.log.kafka.writer import Writer
 
 CURRENT: Final = "current"
 NEXT: Final = "next"
@@ -32,20 +34,22 @@ def read_deployments(kafka: Kafka, application: str) -> dict[str, Deployed]:
 def write_deployment(kafka: Kafka, application: str, key: str, deployed: Deployed) -> None:
     """Durable when it returns."""
     with kafka_errors(kafka, "writing down what is deployed"):
-        producer = kafka.producer(f"{application}-deployments")
-        producer.init_transactions(REQUEST_TIMEOUT_S)
-        producer.begin_transaction()
-        producer.produce(deployments_topic(application), deployed.to_json(), key.encode())
-        producer.commit_transaction(REQUEST_TIMEOUT_S)
+        _write(kafka, application, {key: deployed.to_json()})
 
 
 def promote(kafka: Kafka, application: str, deployed: Deployed) -> None:
     """The next generation is the current one from here on: both records in one transaction."""
     with kafka_errors(kafka, "switching to the next generation"):
-        producer = kafka.producer(f"{application}-deployments")
-        producer.init_transactions(REQUEST_TIMEOUT_S)
-        producer.begin_transaction()
-        topic = deployments_topic(application)
-        producer.produce(topic, deployed.to_json(), CURRENT.encode())
-        producer.produce(topic, None, NEXT.encode())
-        producer.commit_transaction(REQUEST_TIMEOUT_S)
+        _write(kafka, application, {CURRENT: deployed.to_json(), NEXT: None})
+
+
+def _write(kafka: Kafka, application: str, values: Mapping[str, bytes | None]) -> None:
+    writer = Writer(kafka, f"{application}-deployments")
+    try:
+        writer.prepare()
+        writer.producer.begin_transaction()
+        for key, value in values.items():
+            writer.producer.produce(deployments_topic(application), value, key.encode())
+        writer.producer.commit_transaction(REQUEST_TIMEOUT_S)
+    finally:
+        writer.drop()

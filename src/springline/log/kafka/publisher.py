@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from springline.core.schema import TableSchema
 from springline.errors import ConfigurationError, SourceUnavailable
 from springline.log.base import Commit, Foreign, Outgoing, RowChange, Unfit
-from springline.log.kafka.clients import LARGEST_RECORD_BYTES, REQUEST_TIMEOUT_S, Kafka, kafka_errors, mapped
+from springline.log.kafka.clients import LARGEST_RECORD_BYTES, Kafka, kafka_errors, mapped
 from springline.log.kafka.names import capture_topic, check_application, table_topic
 from springline.log.kafka.reading import DataEnds, last_json, read_range
 from springline.log.kafka.rows import RowCodec
@@ -32,6 +32,7 @@ from springline.log.kafka.topics import (
     table_topics,
     topic_identities,
 )
+from springline.log.kafka.writer import Writer
 
 COMMIT_TIMEOUT_S: Final = 30.0
 
@@ -44,7 +45,7 @@ class KafkaPublisher:
         self._application = application
         self._kafka = kafka
         self._partitions = partitions
-        self._producer: Producer | None = None
+        self._writer = Writer(kafka, f"{application}-capture")
         self._identity = ""
         self._refused: KafkaError | None = None
         self._data_ends = DataEnds(kafka)
@@ -98,15 +99,13 @@ class KafkaPublisher:
             table_topics(self._application, schemas, self._partitions),
         )
         ensure_topics(self._kafka, control)
-        self.close()
         names = [one.name for one in tables]
         # A capture that cannot go on from here must not shut out the one that can.
         check(self._through(identity, names))
         ensure_topics(self._kafka, tables)
         with kafka_errors(self._kafka, "preparing to write"):
-            producer = self._kafka.producer(f"{self._application}-capture")
-            producer.init_transactions(REQUEST_TIMEOUT_S)
-        self._producer, self._identity, self._refused = producer, identity, None
+            self._writer.prepare()
+        self._identity, self._refused = identity, None
         # The producer is ready once all that was written under its name before is committed or aborted, marks included.
         self._ends = self._data_ends.of(committed_ends(self._kafka, partitions_of(self._kafka, names)))
         check(through := self._through(identity, names))
@@ -135,16 +134,15 @@ class KafkaPublisher:
         return int(str(last["through"]))
 
     def publish(self, pages: Iterable[Sequence[Outgoing]], through: int) -> None:
-        producer = self._producer
-        if producer is None:
+        if not self._writer.is_ready:
             raise SourceUnavailable("There is no connection to Kafka.", hint="It is made again.")
         try:
             with kafka_errors(self._kafka, "writing"):
-                producer.begin_transaction()
+                self._writer.producer.begin_transaction()
                 positions: dict[str, list[object]] = {}
                 for page in pages:
                     for record in page:
-                        self._produce(producer, record)
+                        self._produce(record)
                         positions[record.commit.source] = list(record.commit[1:3])
                 said = {
                     "through": through,
@@ -152,18 +150,16 @@ class KafkaPublisher:
                     "positions": positions,
                     "topics": self._topics,
                 }
-                producer.produce(
+                self._writer.producer.produce(
                     capture_topic(self._application),
                     json.dumps(said),
                     b"capture",
                     on_delivery=self._delivered,
                 )
-                self._commit(producer)
+                self._commit()
         except BaseException:
-            self._producer = None
             # The transaction's fate is asked for by ``resume``; an abort only frees what it holds the sooner.
-            with contextlib.suppress(KafkaException):
-                producer.abort_transaction(5.0)
+            self._writer.abort()
             raise
         if self._refused is not None:
             raise mapped(self._refused, self._kafka.bootstrap, "writing")
@@ -186,11 +182,9 @@ class KafkaPublisher:
 
     def close(self) -> None:
         self._data_ends.close()
-        if self._producer is not None:
-            self._producer.purge()
-            self._producer = None
+        self._writer.drop()
 
-    def _produce(self, producer: Producer, record: Outgoing) -> None:
+    def _produce(self, record: Outgoing) -> None:
         commit = record.commit
         headers: list[tuple[str, str | bytes | None]] = [
             ("position", commit.position_text),
@@ -199,7 +193,7 @@ class KafkaPublisher:
         ]
         while True:
             try:
-                producer.produce(
+                self._writer.producer.produce(
                     table_topic(self._application, record.relation),
                     record.value,
                     record.key,
@@ -207,17 +201,17 @@ class KafkaPublisher:
                     headers=headers,
                     on_delivery=self._delivered,
                 )
-                producer.poll(0)
+                self._writer.producer.poll(0)
                 return
             except BufferError:
-                producer.poll(0.1)
+                self._writer.producer.poll(0.1)
 
-    def _commit(self, producer: Producer) -> None:
+    def _commit(self) -> None:
         """Tries again what Kafka says can be tried again, for a while: then it is said, and ``resume`` asks what became of it."""
         deadline = time.monotonic() + COMMIT_TIMEOUT_S
         while True:
             try:
-                producer.commit_transaction(COMMIT_TIMEOUT_S)
+                self._writer.producer.commit_transaction(COMMIT_TIMEOUT_S)
                 return
             except KafkaException as error:
                 found: KafkaError = error.args[0]

@@ -6,6 +6,7 @@ and that of the checkpoint that ends it (``sink.transaction-naming-strategy`` IN
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
@@ -16,6 +17,9 @@ from kafka.errors import KafkaError
 from springline.errors import ConfigurationError, SourceUnavailable
 from springline.log.kafka.clients import Kafka
 from springline.log.kafka.topics import Offsets
+
+# Broken connections are told by the calls that they concern.
+logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 _OPEN: Final = frozenset(("Ongoing", "PrepareCommit", "PrepareAbort", "PrepareEpochFence"))
 _COMMITTED: Final = frozenset(("CompleteCommit",))
@@ -69,7 +73,7 @@ class Transactions:
             if self._admin is None:
                 self._admin = KafkaAdminClient(**_options(self._kafka))
             return ask(self._admin)
-        except KafkaError as error:
+        except (KafkaError, OSError) as error:
             self.close()
             raise SourceUnavailable(
                 f"Kafka at {self._kafka.bootstrap} does not tell {what}: {error}.",

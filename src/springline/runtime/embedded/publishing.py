@@ -92,6 +92,7 @@ class Publishing:
                 with self._gate:
                     through = self._resume()
                     self._is_sure = True
+                _logger.info("the other log holds everything up to record %d; going on", through)
                 self._reached(through)
                 self.error, failures = None, 0
                 while not self._stop.is_set():

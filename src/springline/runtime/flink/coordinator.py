@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final, Protocol
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from springline.core.schema import TableSchema
 from springline.errors import SourceUnavailable, SpringlineError
@@ -39,6 +39,7 @@ from springline.log.kafka.topics import (
     partitions_of,
 )
 from springline.log.kafka.transactions import Transactions, is_settled, newest_committed
+from springline.log.kafka.writer import Writer
 
 POLL_S: Final = 0.01
 SETTLE_TIMEOUT_S: Final = 30.0
@@ -106,6 +107,7 @@ class Coordinator:
         self._standing = standing
         self._interval_s = interval_s
         self._transactions = Transactions(kafka)
+        self._writer = Writer(kafka, f"{application}-cuts")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cuts", daemon=True)
         self._last: Cut | None = None
@@ -155,8 +157,9 @@ class Coordinator:
     def _make_cuts(self) -> None:
         ensure_topics(self._kafka, control_topics(self._application))
         with kafka_errors(self._kafka, "making cuts"):
-            producer = self._kafka.producer(f"{self._application}-cuts")
-            producer.init_transactions(REQUEST_TIMEOUT_S)
+            with self._standing():
+                # Only a capture that may publish shuts out whoever made cuts before.
+                self._writer.prepare()
             self._resume()
             consumer = self._kafka.consumer()
             topic = barriers_topic(self._application)
@@ -167,16 +170,16 @@ class Coordinator:
                 while not self._stop.is_set():
                     barriers = committed_ends(self._kafka, [(topic, 0)])[topic, 0]
                     cut = self._cut(barriers)
-                    self._write(producer, cut)
+                    self._write(cut)
                     self._last, self.error = cut, None
                     self._wait(consumer, barriers)
             finally:
                 consumer.close()
 
-    def _write(self, producer: Producer, cut: Cut) -> None:
-        producer.begin_transaction()
-        producer.produce(cuts_topic(self._application), cut.to_json(), b"cut")
-        producer.commit_transaction(REQUEST_TIMEOUT_S)
+    def _write(self, cut: Cut) -> None:
+        self._writer.producer.begin_transaction()
+        self._writer.producer.produce(cuts_topic(self._application), cut.to_json(), b"cut")
+        self._writer.producer.commit_transaction(REQUEST_TIMEOUT_S)
 
     def _wait(self, consumer: Consumer, answered: int) -> None:
         """Until somebody asks for a cut who was not answered, or the interval is over."""

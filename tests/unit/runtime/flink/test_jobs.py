@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from springline.errors import SourceUnavailable
+from springline.log.kafka.clients import Kafka
 from springline.log.kafka.cut import Deployed
 from springline.runtime.flink import coordinator
-from springline.runtime.flink.coordinator import Coordinator
+from springline.runtime.flink.coordinator import Coordinator, Mark
 from springline.runtime.flink.jobs import FlinkJobs
 from tests.unit.runtime.flink.test_rest import JOB, FakeFlink, fake
 
@@ -106,3 +109,20 @@ def test_sources_that_tell_nothing_are_asked_by_a_checkpoint(
     cuts._transactions = Offsets()
     cuts._wait_read(deployed, wanted)
     assert made == [deployed]
+
+
+def test_a_capture_that_may_not_publish_shuts_no_coordinator_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder is not the one that was published from, say: the capture that runs goes on making cuts."""
+
+    @contextlib.contextmanager
+    def refused() -> Iterator[Mark]:
+        raise SourceUnavailable("It is not known whether what was last published has arrived.")
+        yield
+
+    def producer(_: Kafka, transactional_id: str) -> None:
+        raise AssertionError("it has shut out another one")
+
+    monkeypatch.setattr(Kafka, "producer", producer)
+    cuts = Coordinator("app", Kafka("h:1"), FlinkJobs(), refused)
+    with pytest.raises(SourceUnavailable):
+        cuts._make_cuts()
