@@ -28,7 +28,7 @@ from springline.log.kafka.names import (
     transaction_prefix,
 )
 from springline.runtime.embedded.changing import ViewDefinition, check_names, compile_all
-from springline.runtime.flink import gaps
+from springline.runtime.flink import gaps, lacking
 from springline.runtime.flink.configuration import defaults
 from springline.runtime.flink.ddl import flink_type, literal, name
 from springline.runtime.flink.definition import (
@@ -192,6 +192,7 @@ class _Compiler:
         reading = read(view.text, known, self._functions)
         closes = bool(program.close)
         gaps.check(reading.tree, reading.where, closes=closes)
+        lacking.check(reading)
         if _counts_partners(reading) or any(one.name in self._counting for one in reading.tables.values()):
             self._counting.add(view.name)
         if closes:

@@ -39,6 +39,8 @@ _QUOTIENTS = (exp.Div, exp.Mod)
 _HARMLESS: Final = ("is longer than", "overflow in")
 """Failures that are limits of the embedded runtime, or that wrap at one value only (ABS of the smallest integer)."""
 
+_CHARSETS: Final = ("US-ASCII", "ISO-8859-1", "UTF-8", "UTF-16BE", "UTF-16LE", "UTF-16")
+
 
 class Failing:
     """The failing expressions of one view."""
@@ -255,7 +257,7 @@ class Failing:
             if not isinstance(left, exp.Literal):
                 is_zero += f" AND ({self._text(left)}) IS NOT NULL"
             return [f"({is_zero}) IS NOT TRUE"]
-        if all(any(words in one.reason for words in _HARMLESS) for one in own):
+        if all(any(words in one.reason for words in _HARMLESS) for one in own) or _succeeds(node):
             return []
         raise refused(self._reading.where, node, "expressions that fail")
 
@@ -267,6 +269,26 @@ class Failing:
             return [f"(({operand}) > -{limit + 1} AND ({operand}) < {limit}) IS NOT FALSE"]
         value = self._text(node)
         return [f"(({operand}) IS NULL OR {value} IS NOT NULL)"]
+
+
+def _succeeds(node: Tree) -> bool:
+    """Whether a function that fails for some constants is given others."""
+    if isinstance(node, exp.StrPosition):
+        return True
+    if not isinstance(node, exp.Anonymous):
+        return False
+    constant = node.expressions[-1]
+    match node.name.upper(), len(node.expressions):
+        case ("INSTR", 2 | 3):
+            return True
+        case ("INSTR", 4):
+            return isinstance(constant, exp.Literal) and int(constant.this) > 0
+        case ("SHA2", 2):
+            return isinstance(constant, exp.Literal) and constant.this in ("224", "256", "384", "512")
+        case ("ENCODE" | "DECODE", 2):
+            return isinstance(constant, exp.Literal) and constant.this.upper() in _CHARSETS
+        case _:
+            return False
 
 
 def _is_mod(node: Tree) -> bool:

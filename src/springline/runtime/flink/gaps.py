@@ -70,6 +70,15 @@ REFUSED: Final[Mapping[str, Gap]] = {
         "Flink's job fails, and fails again when it restarts, on a row for which this fails; there is no form of it that is NULL instead.",
         "A function that is NULL where it cannot be computed, TRY_CAST, or a CASE around it.",
     ),
+    "functions and operators of ours alone": Gap(
+        "Flink 2.2 does not know OCTET_LENGTH, INET_ATON and INET_NTOA, compares no DATE with a TIMESTAMP, and has no % of doubles and no IF of "
+        "arrays and bytes.",
+        "CHAR_LENGTH(HEX(x)) / 2 for OCTET_LENGTH, CAST(x AS TIMESTAMP) for the DATE, CASE WHEN … for IF.",
+    ),
+    "distinct BYTES in an aggregate": Gap(
+        "Flink's state of distinct values does not take them.",
+        "COUNT(DISTINCT TO_BASE64(x)).",
+    ),
     "conditions of FULL JOIN that fail": Gap(
         "A row for which the condition fails would have to be left out of both sides.",
         "Compute what can fail in a derived table on each side.",

@@ -1,0 +1,55 @@
+"""What the embedded runtime's SQL has and Flink's has not, seen from the types: refused when the job is compiled."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlglot import exp
+from sqlglot.expressions.core import Expr as Tree
+
+from springline.runtime.flink.gaps import refused
+from springline.runtime.flink.reading import Reading
+
+_FUNCTIONS: Final = frozenset({"OCTET_LENGTH", "INET_ATON", "INET_NTOA"})
+_BRANCHES: Final = frozenset({"IF"})
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
+_DATED: Final = {"DATE", "TIMESTAMP"}
+
+
+def check(reading: Reading) -> None:
+    """Raises SqlError for a function or an operator that Flink does not know, or not for these types."""
+    for node in reading.tree.walk():
+        if _lacks(reading, node):
+            raise refused(reading.where, node, "functions and operators of ours alone")
+        if _is_distinct_bytes(reading, node):
+            raise refused(reading.where, node, "distinct BYTES in an aggregate")
+
+
+def _lacks(reading: Reading, node: Tree) -> bool:
+    if isinstance(node, exp.Anonymous) and node.name.upper() in _FUNCTIONS:
+        return True
+    if isinstance(node, exp.If) and not isinstance(node.parent, exp.Case):
+        return _type(reading, node) in ("ARRAY", "BYTES")
+    if isinstance(node, exp.Anonymous) and node.name.upper() in _BRANCHES:
+        return _type(reading, node) in ("ARRAY", "BYTES")
+    if isinstance(node, _COMPARISONS):
+        return {_type(reading, node.left), _type(reading, node.right)} == _DATED
+    if isinstance(node, exp.Between):
+        others = {_type(reading, node.args[one]) for one in ("low", "high")}
+        return {_type(reading, node.this), *others} == _DATED
+    if isinstance(node, exp.Mod):
+        return bool({_type(reading, node.left), _type(reading, node.right)} & {"DOUBLE", "FLOAT"})
+    return False
+
+
+def _is_distinct_bytes(reading: Reading, node: Tree) -> bool:
+    if not isinstance(node, exp.Distinct) or not isinstance(node.parent, exp.Anonymous | exp.AggFunc):
+        return False
+    return any(_type(reading, one) == "BYTES" for one in node.expressions)
+
+
+def _type(reading: Reading, node: Tree) -> str:
+    for expressions in (reading.rows, reading.groups):
+        if (typed := expressions.get(node)) is not None:
+            return typed.type.name
+    return ""
