@@ -38,6 +38,8 @@ class Sampled:
     case: Case
     job: Job
     ticks: list[Sequence[Change]]
+    fed: list[Sequence[Change]] | None = None
+    """What Flink is told where it is not the same: a planted mistake."""
 
     def expected(self) -> Iterator[dict[str, list[Row]]]:
         """The rows of each view after each tick, embedded."""
@@ -52,7 +54,9 @@ class Sampled:
         """The records of one tick: Debezium's envelopes, with the tables they are for."""
         schemas = {one.name: one for one in self.case.tables}
         return [
-            (change[0], one) for change in self.ticks[number] for one in _records(schemas[change[0]], change)
+            (change[0], one)
+            for change in (self.fed or self.ticks)[number]
+            for one in _records(schemas[change[0]], change)
         ]
 
 
@@ -79,26 +83,33 @@ def drawn(queries: int, *, seed: int, run: str, bootstrap: str) -> Sample:
 
 
 def _draw(sample: Sample, seed: int, run: str, bootstrap: str) -> None:
-    def compiled(case: Case, views: Sequence[tuple[str, str]]) -> Job:
-        definitions = tuple(ViewDefinition(*one) for one in views)
-        definition = JobDefinition(f"{run}-{seed}", tuple(case.tables), definitions)
-        return compile_job(definition, KafkaSettings(bootstrap), 1)
+    application = f"{run}-{seed}"
 
     def accept(case: Case, name: str, text: str) -> None:
         sample.drawn += 1
         try:
             if _calls_python(text):
                 raise ConfigurationError(f"There are no {PYTHON}.")
-            compiled(case, with_inputs(case.views, (name, text)))
+            _compiled(case, with_inputs(case.views, (name, text)), application, bootstrap)
         except ConfigurationError as error:
             sample.refused[_gap(str(error))] += 1
             raise
 
     case = made_case(Seeded(seed), most_views=MOST_VIEWS, most_changes=MOST_CHANGES, accept=accept)
     if case.views:
-        fitting = [one for change in case.changes if (one := _fitting(case.tables, change)) is not None]
-        job = _of_views(case, compiled(case, case.views))
-        sample.cases.append(Sampled(f"case{seed}", case, job, _cut(fitting)))
+        sample.cases.append(made(f"case{seed}", case, application, bootstrap))
+
+
+def made(name: str, case: Case, application: str, bootstrap: str) -> Sampled:
+    """A case whose views all run on Flink."""
+    fitting = [one for change in case.changes if (one := _fitting(case.tables, change)) is not None]
+    job = _of_views(case, _compiled(case, case.views, application, bootstrap))
+    return Sampled(name, case, job, _cut(fitting))
+
+
+def _compiled(case: Case, views: Sequence[tuple[str, str]], application: str, bootstrap: str) -> Job:
+    definition = JobDefinition(application, tuple(case.tables), tuple(ViewDefinition(*one) for one in views))
+    return compile_job(definition, KafkaSettings(bootstrap), 1)
 
 
 def without(one: Sampled, view: str) -> Sampled:

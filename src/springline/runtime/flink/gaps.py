@@ -66,6 +66,10 @@ REFUSED: Final[Mapping[str, Gap]] = {
         "Flink's job fails, and fails again when it restarts, where there are several rows.",
         "An aggregate: (SELECT MAX(x) FROM …).",
     ),
+    "correlated queries as values beside LIMIT, EXISTS or IN": Gap(
+        "Flink's planner cannot take both apart in one job's view, also where one is in a view that this one reads.",
+        "LEFT JOIN (SELECT k, MAX(x) AS x FROM … GROUP BY k) AS t ON t.k = ….",
+    ),
     "expressions that fail": Gap(
         "Flink's job fails, and fails again when it restarts, on a row for which this fails; there is no form of it that is NULL instead.",
         "A function that is NULL where it cannot be computed, TRY_CAST, or a CASE around it.",
@@ -178,7 +182,7 @@ def check(tree: Tree, where: Text, *, closes: bool) -> None:
                 raise refused(where, node, "functions OVER windows")
         elif is_aggregate(node):
             _check_aggregate(node, where)
-        elif isinstance(node, exp.Subquery) and _is_value(node) and not has_one_row(node):
+        elif isinstance(node, exp.Subquery) and is_value(node) and not has_one_row(node):
             raise refused(where, node, "queries with several rows as a value")
 
 
@@ -202,7 +206,8 @@ def _check_aggregate(node: Tree, where: Text) -> None:
         raise refused(where, node, "COUNT of several distinct columns")
 
 
-def _is_value(node: exp.Subquery) -> bool:
+def is_value(node: exp.Subquery) -> bool:
+    """Whether a query stands where a value does."""
     return not isinstance(
         node.parent, exp.From | exp.Join | exp.In | exp.Exists | exp.SetOperation | exp.Subquery | exp.CTE
     ) and (node.parent is not None and node.arg_key not in ("from_", "query") and not node.alias)

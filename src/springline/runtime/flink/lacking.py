@@ -7,7 +7,7 @@ from typing import Final
 from sqlglot import exp
 from sqlglot.expressions.core import Expr as Tree
 
-from springline.runtime.flink.gaps import refused
+from springline.runtime.flink.gaps import is_value, refused
 from springline.runtime.flink.reading import Reading
 
 _FUNCTIONS: Final = frozenset({"OCTET_LENGTH", "INET_ATON", "INET_NTOA"})
@@ -53,3 +53,27 @@ def _type(reading: Reading, node: Tree) -> str:
         if (typed := expressions.get(node)) is not None:
             return typed.type.name
     return ""
+
+
+CORRELATED: Final = "correlated value"
+"""A query used as a value that reads columns from around it."""
+APART: Final = "limit or existence"
+"""What Flink's planner cannot take apart together with such a query: LIMIT, EXISTS and IN."""
+
+
+def shapes(tree: Tree) -> set[str]:
+    """Which of both a view's text has."""
+    found: set[str] = set()
+    for node in tree.walk():
+        if isinstance(node, exp.Exists) or (isinstance(node, exp.In) and node.args.get("query") is not None) or (isinstance(node, exp.Select) and (node.args.get("limit") or node.args.get("offset"))):
+            found.add(APART)
+        elif isinstance(node, exp.Subquery) and is_value(node) and _is_correlated(node):
+            found.add(CORRELATED)
+    return found
+
+
+def _is_correlated(node: exp.Subquery) -> bool:
+    inside = {
+        one.alias_or_name for one in node.walk() if isinstance(one, exp.Table | exp.Subquery | exp.TableAlias)
+    }
+    return any(one.table and one.table not in inside for one in node.walk() if isinstance(one, exp.Column))
