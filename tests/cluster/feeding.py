@@ -94,11 +94,8 @@ class Feeder:
 
         return note
 
-    def covering(
-        self, rest: FlinkRest, jobs: Sequence[str], check: Callable[[str], None] | None = None
-    ) -> int:
-        """The number of checkpoints, one of each job, that hold all that was fed: they are counted together. ``check`` is asked about each
-        job of which there is no checkpoint yet."""
+    def covering(self, rest: FlinkRest, jobs: Sequence[str]) -> int:
+        """The number of checkpoints, one of each job, that hold all that was fed: they are counted together."""
         deadline = time.monotonic() + DEADLINE_S
         while True:
             try:
@@ -109,10 +106,13 @@ class Feeder:
             # A job that was started again, a group whose coordinator is being made.
             except (SourceUnavailable, NotAnswered) as error:
                 reason = str(error)
-            for one in jobs if check is not None else ():
-                check(one)
             assert time.monotonic() < deadline, reason
             time.sleep(0.5)
+
+    @property
+    def fed(self) -> dict[str, int]:
+        """Behind the last record of each topic that was fed."""
+        return {topic: end for ends in self._fed.values() for topic, end in ends.items()}
 
     def behind(self) -> list[tuple[str, str, int, int]]:
         """The topics whose committed offsets are behind what was fed.

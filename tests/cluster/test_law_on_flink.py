@@ -15,11 +15,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 import pytest
-from tests.cluster.law_known import known
 
 from springline.core.schema import Column, TableSchema
 from springline.core.types import INT
 from springline.runtime.flink.gaps import DIFFERENT, REFUSED
+from tests.cluster.law_known import known
 from tests.cluster.law_report import Difference, differences
 from tests.cluster.law_runs import Outcome, Runner
 from tests.cluster.law_sample import PYTHON, Sample, Sampled, drawn, made
