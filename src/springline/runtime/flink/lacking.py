@@ -65,7 +65,11 @@ def shapes(tree: Tree) -> set[str]:
     """Which of both a view's text has."""
     found: set[str] = set()
     for node in tree.walk():
-        if isinstance(node, exp.Exists) or (isinstance(node, exp.In) and node.args.get("query") is not None) or (isinstance(node, exp.Select) and (node.args.get("limit") or node.args.get("offset"))):
+        if (
+            isinstance(node, exp.Exists)
+            or (isinstance(node, exp.In) and node.args.get("query") is not None)
+            or (isinstance(node, exp.Select) and (node.args.get("limit") or node.args.get("offset")))
+        ):
             found.add(APART)
         elif isinstance(node, exp.Subquery) and is_value(node) and _is_correlated(node):
             found.add(CORRELATED)
