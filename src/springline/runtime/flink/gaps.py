@@ -58,6 +58,10 @@ REFUSED: Final[Mapping[str, Gap]] = {
         "Over tables that change, Flink has ROW_NUMBER with a filter on it, and no other function OVER a window.",
         "SELECT … FROM (SELECT …, ROW_NUMBER() OVER (…) AS n FROM …) AS t WHERE n <= 10, or an aggregate joined to its rows.",
     ),
+    "rows behind an OFFSET": Gap(
+        "Flink keeps rows that are no longer behind it when rows before them come and go.",
+        "LIMIT without OFFSET, and leave out the first rows when the view is read.",
+    ),
     "COUNT of several distinct columns": Gap(
         "Flink counts one distinct value.",
         "COUNT(DISTINCT JSON_ARRAY(a, b)), or COUNT(*) over a SELECT DISTINCT.",
@@ -175,6 +179,8 @@ def check(tree: Tree, where: Text, *, closes: bool) -> None:
     for node in tree.walk():
         if isinstance(node, exp.Version):
             raise refused(where, node.parent, "temporal joins")
+        if isinstance(node, exp.Offset):
+            raise refused(where, node.parent, "rows behind an OFFSET")
         if isinstance(node, WindowTable):
             _check_window_table(node, where, closes=closes)
         elif isinstance(node, exp.Window):

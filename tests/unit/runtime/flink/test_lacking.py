@@ -81,3 +81,8 @@ def test_correlated_values_beside_limit_and_existence(texts: tuple[str, ...]) ->
 
 def test_each_of_them_alone() -> None:
     job(VALUE.format("t"), EXISTS, FIRST, "SELECT id, (SELECT MAX(n) FROM v1) AS x FROM v2")
+
+
+def test_rows_behind_an_offset() -> None:
+    with pytest.raises(SqlError, match="On Flink there are no rows behind an OFFSET"):
+        job("SELECT id, n FROM t ORDER BY n, id LIMIT 2 OFFSET 1")
