@@ -195,6 +195,8 @@ class _Compiler:
         closes = bool(program.close)
         gaps.check(reading.tree, reading.where, closes=closes)
         lacking.check(reading)
+        if lacking.shows_keys_alone(reading, program.schema):
+            raise gaps.refused(reading.where, reading.tree, "first rows of keys alone")
         self._check_shapes(view.name, reading)
         if _counts_partners(reading) or any(one.name in self._counting for one in reading.tables.values()):
             self._counting.add(view.name)

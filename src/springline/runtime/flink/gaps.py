@@ -62,6 +62,14 @@ REFUSED: Final[Mapping[str, Gap]] = {
         "Flink keeps rows that are no longer behind it when rows before them come and go.",
         "LIMIT without OFFSET, and leave out the first rows when the view is read.",
     ),
+    "first rows of keys alone": Gap(
+        "Where a top-N shows and orders by nothing but the columns of its key, Flink keeps rows that were deleted.",
+        "Show another column too, and leave it out when the view is read.",
+    ),
+    "comparisons of a value with itself": Gap(
+        "Flink's planner takes x = x and x BETWEEN x AND y for TRUE, also where x is NULL.",
+        "x IS NOT NULL.",
+    ),
     "COUNT of several distinct columns": Gap(
         "Flink counts one distinct value.",
         "COUNT(DISTINCT JSON_ARRAY(a, b)), or COUNT(*) over a SELECT DISTINCT.",

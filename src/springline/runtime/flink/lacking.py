@@ -7,12 +7,15 @@ from typing import Final
 from sqlglot import exp
 from sqlglot.expressions.core import Expr as Tree
 
+from springline.core.schema import TableSchema
 from springline.runtime.flink.gaps import is_value, refused
+from springline.runtime.flink.positions import span
 from springline.runtime.flink.reading import Reading
 
 _FUNCTIONS: Final = frozenset({"OCTET_LENGTH", "INET_ATON", "INET_NTOA"})
 _BRANCHES: Final = frozenset({"IF"})
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
+_ORDERINGS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 _DATED: Final = {"DATE", "TIMESTAMP"}
 
 
@@ -21,6 +24,8 @@ def check(reading: Reading) -> None:
     for node in reading.tree.walk():
         if _lacks(reading, node):
             raise refused(reading.where, node, "functions and operators of ours alone")
+        if _is_of_itself(node):
+            raise refused(reading.where, node, "comparisons of a value with itself")
         if _is_distinct_bytes(reading, node):
             raise refused(reading.where, node, "distinct BYTES in an aggregate")
 
@@ -40,6 +45,34 @@ def _lacks(reading: Reading, node: Tree) -> bool:
     if isinstance(node, exp.Mod):
         return bool({_type(reading, node.left), _type(reading, node.right)} & {"DOUBLE", "FLOAT"})
     return False
+
+
+def _is_of_itself(node: Tree) -> bool:
+    if isinstance(node, exp.Between):
+        return node.this in (node.args["low"], node.args["high"])
+    if isinstance(node, exp.In):
+        return node.this in node.expressions
+    return isinstance(node, _ORDERINGS) and node.left == node.right
+
+
+def shows_keys_alone(reading: Reading, schema: TableSchema) -> bool:
+    """Whether a view is a top-N that shows and orders by nothing but columns of keys."""
+    tree = reading.tree
+    if isinstance(tree, exp.Select) and tree.args.get("limit") and set(schema.names) <= set(schema.key):
+        return True
+    return any(_numbers_keys_alone(reading, one) for one in tree.walk() if isinstance(one, exp.Window))
+
+
+def _numbers_keys_alone(reading: Reading, window: exp.Window) -> bool:
+    """Whether ROW_NUMBER is over one relation, of which the query uses nothing but the key."""
+    query = window.find_ancestor(exp.Select)
+    table = query.args["from_"].this if query is not None else None
+    first = span(table.parts[0]) if isinstance(table, exp.Table) else None
+    schema = reading.tables.get(first[0]) if first is not None else None
+    if query is None or schema is None or query.args.get("joins"):
+        return False
+    used = {one.name for shown in query.expressions for one in shown.walk() if isinstance(one, exp.Column)}
+    return used <= set(schema.key)
 
 
 def _is_distinct_bytes(reading: Reading, node: Tree) -> bool:

@@ -86,3 +86,33 @@ def test_each_of_them_alone() -> None:
 def test_rows_behind_an_offset() -> None:
     with pytest.raises(SqlError, match="On Flink there are no rows behind an OFFSET"):
         job("SELECT id, n FROM t ORDER BY n, id LIMIT 2 OFFSET 1")
+
+
+@pytest.mark.parametrize(
+    "condition", ["n = n", "n >= n", "n BETWEEN n AND 5", "n IN (1, n)", "n + 1 <> n + 1"]
+)
+def test_comparisons_of_a_value_with_itself(condition: str) -> None:
+    """Flink kept the row of an update that made n NULL."""
+    with pytest.raises(SqlError, match="On Flink there are no comparisons of a value with itself"):
+        job(f"SELECT id FROM t WHERE {condition}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT id FROM t ORDER BY id DESC LIMIT 3",
+        "SELECT n, COUNT(*) AS c FROM t GROUP BY n ORDER BY n LIMIT 3",
+        "SELECT a.id FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY id DESC) AS r FROM t) AS a WHERE a.r <= 3",
+    ],
+)
+def test_first_rows_of_keys_alone(text: str) -> None:
+    """Flink kept a deleted row among them."""
+    if "COUNT" in text:
+        job(text)
+        return
+    with pytest.raises(SqlError, match="On Flink there are no first rows of keys alone"):
+        job(text)
+
+
+def test_first_rows_with_another_column() -> None:
+    job("SELECT id, n FROM t ORDER BY id DESC LIMIT 3")
