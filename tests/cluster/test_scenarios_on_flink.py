@@ -6,41 +6,20 @@ that covers them, and the derived topics are read as of it, once its transaction
 
 from __future__ import annotations
 
-import time
 import uuid
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import pytest
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    KafkaError,
-    Producer,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, NewTopic
-
-with warnings.catch_warnings():
-    # What the library itself does when it is imported.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from kafka.admin import KafkaAdminClient
-    from kafka.errors import KafkaError as NotAnswered
 
 from springline.core.schema import TableSchema
-from springline.core.types import Stored
-from springline.errors import ConfigurationError, SourceUnavailable
-from springline.log.kafka.names import table_topic
+from springline.errors import ConfigurationError
 from springline.log.kafka.rows import RowCodec
 from springline.runtime.embedded.changing import ViewDefinition
 from springline.runtime.flink.compile import compile_job
-from springline.runtime.flink.configuration import defaults
-from springline.runtime.flink.ddl import name
-from springline.runtime.flink.definition import DerivedRelation, Job, JobDefinition, KafkaSettings, Statement
+from springline.runtime.flink.definition import Job, JobDefinition, KafkaSettings
 from springline.runtime.flink.gaps import DIFFERENT, REFUSED
 from springline.runtime.flink.rest import FlinkRest
 from springline.runtime.flink.submit import FlinkEnvironment, submit
@@ -48,6 +27,7 @@ from springline.sql import Functions
 from springline.testing.scenarios import Scenario, _stored_changes, cells, parse_scenario, text_table
 from springline.testing.sql_harness import SqlHarness
 from tests.cluster import python_functions
+from tests.cluster.feeding import DEADLINE_S, Feeder, Record, Row, Rows, together
 from tests.cluster.gaps import GAPS
 
 FILES: Final = sorted((Path(__file__).parents[1] / "scenarios").glob("*.md"))
@@ -61,13 +41,8 @@ SCENARIOS: Final = {
     WITH_FUNCTIONS: parse_scenario(python_functions.SCENARIO),
 }
 TICKS: Final = max(len(scenario.ticks) for scenario in SCENARIOS.values())
-DEADLINE_S: Final = 240.0
 RUN: Final = f"scenario-{uuid.uuid4().hex[:8]}"
 """Begins the names of this run's topics: a broker may hold those of another."""
-
-Row: TypeAlias = tuple[Stored, ...]
-Rows: TypeAlias = dict[tuple[str, str], list[Row]]
-"""The rows of each view of each scenario."""
 
 
 def _marked() -> Iterable[Any]:
@@ -97,8 +72,9 @@ def run(kafka: Any, flink: Any) -> Run:
         for stem, scenario in SCENARIOS.items()
         if (job := _compiled(stem, scenario, kafka.bootstrap, made.refused)) is not None
     }
-    feeder = Feeder(kafka.bootstrap, jobs)
-    feeder.create_topics()
+    feeder = Feeder(kafka.bootstrap, RUN, jobs)
+    feeder.create_topics({stem: [table.name for table in SCENARIOS[stem].tables] for stem in jobs})
+    harnesses = {stem: SqlHarness(SCENARIOS[stem].tables) for stem in jobs}
     environment = FlinkEnvironment(
         flink.python, flink.rest, getattr(flink, "jars", ()), variables=flink.environment
     )
@@ -107,12 +83,12 @@ def run(kafka: Any, flink: Any) -> Run:
     try:
         # Python's processes start best beside a TaskManager that has nothing else to do.
         for stems in ([WITH_FUNCTIONS], [stem for stem in jobs if stem != WITH_FUNCTIONS]):
-            deployed = submit(_together({stem: jobs[stem] for stem in stems}), environment)
+            deployed = submit(together("scenarios", {stem: jobs[stem] for stem in stems}), environment)
             running.append(deployed.job_id)
             rest.wait_until_running(deployed.job_id, DEADLINE_S)
         for number in range(TICKS):
-            feeder.feed(number)
-            feeder.wait_until_committed(_covering(rest, running, feeder))
+            feeder.feed({stem: _of_tick(stem, harness, number) for stem, harness in harnesses.items()})
+            feeder.wait_until_committed(feeder.covering(rest, running))
             made.ticks.append(feeder.read())
     except Exception as error:
         for job in running:
@@ -193,160 +169,18 @@ def _application(stem: str) -> str:
     return f"{RUN}-{stem}"
 
 
-def _together(jobs: Mapping[str, Job]) -> Job:
-    """One Flink job of several: each in a database of its own."""
-    statements: list[Statement] = []
-    for stem, job in jobs.items():
-        statements.append(Statement("define", f"CREATE DATABASE {name(stem)}", stem))
-        statements.append(Statement("define", f"USE {name(stem)}", stem))
-        statements += job.statements
-    functions = tuple(one for job in jobs.values() for one in job.functions)
-    return Job("scenarios", 1, "scenarios-1", tuple(statements), (), functions, defaults())
+def _of_tick(stem: str, harness: SqlHarness, number: int) -> list[tuple[str, Record]]:
+    """The records of one tick of a scenario that has as many, in the order in which its changes are written."""
+    ticks = SCENARIOS[stem].ticks
+    changes = ticks[number].changes if number < len(ticks) else {}
+    return [
+        (table, record)
+        for table, rows in _stored_changes(harness, changes).items()
+        for record in _records(harness.schemas[table], rows)
+    ]
 
 
-def _covering(rest: FlinkRest, jobs: Sequence[str], feeder: Feeder) -> int:
-    """The number of checkpoints, one of each job, that hold all that was fed: they are counted together."""
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        try:
-            numbers = [rest.checkpoint(one, timeout_s=DEADLINE_S).number for one in jobs]
-            if not (behind := feeder.behind()):
-                return max(numbers)
-            reason = f"Not read: {behind[:5]}"
-        # A job that was started again, a group whose coordinator is being made.
-        except (SourceUnavailable, NotAnswered) as error:
-            reason = str(error)
-        assert time.monotonic() < deadline, reason
-        time.sleep(0.5)
-
-
-# -- Kafka -------------------------------------------------------------------------------------------------------------
-
-
-class Feeder:
-    """The topics of all scenarios: feeds the tables, reads what was derived."""
-
-    def __init__(self, bootstrap: str, jobs: Mapping[str, Job]) -> None:
-        self._bootstrap = bootstrap
-        self._jobs = jobs
-        self._admin = AdminClient({"bootstrap.servers": bootstrap})
-        self._harnesses = {stem: SqlHarness(SCENARIOS[stem].tables) for stem in jobs}
-        self._fed: dict[str, dict[str, int]] = {stem: {} for stem in jobs}
-        self._derived: dict[str, tuple[str, DerivedRelation]] = {
-            one.topic: (stem, one) for stem, job in jobs.items() for one in job.relations
-        }
-
-    def create_topics(self) -> None:
-        topics = [
-            table_topic(job.application, table.name)
-            for stem, job in self._jobs.items()
-            for table in SCENARIOS[stem].tables
-        ]
-        for future in self._admin.create_topics(
-            [NewTopic(one, 1, 1, config={"cleanup.policy": "compact"}) for one in [*topics, *self._derived]]
-        ).values():
-            future.result()
-
-    def feed(self, number: int) -> None:
-        """The changes of one tick of every scenario that has as many, each scenario's in the order in which they are written."""
-        producer = Producer({"bootstrap.servers": self._bootstrap, "acks": "all"})
-        for stem, job in self._jobs.items():
-            scenario, harness = SCENARIOS[stem], self._harnesses[stem]
-            changes = scenario.ticks[number].changes if number < len(scenario.ticks) else {}
-            for table, rows in _stored_changes(harness, changes).items():
-                topic = table_topic(job.application, table)
-                for key, value in _records(harness.schemas[table], rows):
-                    producer.produce(topic, key=key, value=value, on_delivery=self._delivered(stem))
-        assert producer.flush(DEADLINE_S) == 0
-
-    def _delivered(self, stem: str) -> Callable[[Any, Any], None]:
-        def note(error: Any, message: Any) -> None:
-            assert error is None, error
-            self._fed[stem][message.topic()] = message.offset() + 1
-
-        return note
-
-    def behind(self) -> list[tuple[str, str, int, int]]:
-        """The topics whose committed offsets are behind what was fed.
-
-        Not asked by librdkafka's AdminClient, which crashes where the group's coordinator is only just being loaded.
-        """
-        groups = {job.group: stem for stem, job in self._jobs.items()}
-        found: list[tuple[str, str, int, int]] = []
-        with self._administration() as kafka:
-            committed_by = kafka.list_group_offsets(list(groups))
-        for group, offsets in committed_by.items():
-            committed = {partition.topic: one.offset for partition, one in offsets.items()}
-            for topic, end in self._fed[groups[group]].items():
-                if committed.get(topic, -1) < end:
-                    found.append((group, topic, committed.get(topic, -1), end))
-        return found
-
-    @contextmanager
-    def _administration(self) -> Iterator[Any]:
-        """kafka-python's administration, which knows transactions."""
-        client = KafkaAdminClient(bootstrap_servers=self._bootstrap)
-        try:
-            yield client
-        finally:
-            client.close()
-
-    def wait_until_committed(self, checkpoint: int) -> None:
-        """Until no transaction of this checkpoint, or of one before, is open."""
-        deadline = time.monotonic() + DEADLINE_S
-        while left := [one for one in self._open() if int(one.rpartition("-")[2]) <= checkpoint]:
-            assert time.monotonic() < deadline, f"Not committed: {left[:5]}"
-            time.sleep(0.1)
-
-    def _open(self) -> list[str]:
-        with self._administration() as kafka:
-            answer: Any = kafka.list_transactions()
-        listed = [one for part in (answer.values() if isinstance(answer, dict) else [answer]) for one in part]
-        ended = ("EMPTY", "COMPLETE_COMMIT", "COMPLETE_ABORT", "DEAD")
-        ours = [one for one in listed if one.transactional_id.startswith(RUN)]
-        return [one.transactional_id for one in ours if not str(one.state).upper().endswith(ended)]
-
-    def read(self) -> Rows:
-        """All rows of all views, as far as transactions are committed."""
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self._bootstrap,
-                "group.id": "scenarios-reader",
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "enable.auto.commit": False,
-            }
-        )
-        consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING) for topic in self._derived])
-        kept: dict[str, dict[bytes, bytes]] = {topic: {} for topic in self._derived}
-        ended: set[str] = set()
-        try:
-            while len(ended) < len(self._derived):
-                message = consumer.poll(30.0)
-                assert message is not None, (
-                    f"Not read to their ends: {sorted(set(self._derived) - ended)[:5]}"
-                )
-                topic = str(message.topic())
-                if (error := message.error()) is not None:
-                    assert error.code() == KafkaError._PARTITION_EOF, error
-                    ended.add(topic)
-                elif message.value() is None:
-                    kept[topic].pop(message.key(), None)
-                else:
-                    kept[topic][message.key()] = message.value()
-        finally:
-            consumer.close()
-        return {
-            (stem, relation.name): [
-                RowCodec.of(relation.schema).decode_row(one) for one in kept[topic].values()
-            ]
-            for topic, (stem, relation) in self._derived.items()
-        }
-
-
-def _records(
-    schema: TableSchema, rows: Iterable[tuple[Row, int]]
-) -> Iterable[tuple[bytes | None, bytes | None]]:
+def _records(schema: TableSchema, rows: Iterable[tuple[Row, int]]) -> Iterable[Record]:
     """Debezium's records for rows that go and come: a row of a key that goes and comes in one tick is updated."""
     codec = RowCodec.of(schema)
     changes = list(rows)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from springline.core.schema import Column, TableSchema
 from springline.core.types import INT, STRING, SqlType, Stored
-from springline.errors import SqlError
+from springline.errors import ConfigurationError, SqlError
 from springline.sql import compile_view
 from springline.sql.program import ViewProgram
 from tests.law.choices import Choices, Drawn, chance, pick
@@ -178,8 +178,15 @@ class Changelog:
         return None
 
 
-def made_case(choices: Choices, *, most_views: int = 3, most_changes: int = 16) -> Case:
-    """Tables, some views (later ones may read earlier ones), and a changelog."""
+def made_case(
+    choices: Choices,
+    *,
+    most_views: int = 3,
+    most_changes: int = 16,
+    accept: Callable[[Case, str, str], None] | None = None,
+) -> Case:
+    """Tables, some views (later ones may read earlier ones), and a changelog. ``accept`` is asked about each view that the compiler took,
+    by name and text, before the case has it; it raises ConfigurationError for one that is not to be in it."""
     peer = not chance(choices, 3)
     case = Case(made_tables(choices, peer=peer), peer=peer)
     catalog = {schema.name: schema for schema in case.tables}
@@ -189,7 +196,9 @@ def made_case(choices: Choices, *, most_views: int = 3, most_changes: int = 16) 
         query = Queries(choices, relations, peer=peer).view()
         try:
             program = compile_view(name, query.piece.flink, catalog, functions=FUNCTIONS)
-        except SqlError as error:
+            if accept is not None:
+                accept(case, name, query.piece.flink)
+        except ConfigurationError as error:
             case.refused.append((query.piece.flink, error.message))
             continue
         assert_types(query, program)

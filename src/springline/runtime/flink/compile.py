@@ -28,7 +28,7 @@ from springline.log.kafka.names import (
     transaction_prefix,
 )
 from springline.runtime.embedded.changing import ViewDefinition, check_names, compile_all
-from springline.runtime.flink import gaps
+from springline.runtime.flink import gaps, lacking
 from springline.runtime.flink.configuration import defaults
 from springline.runtime.flink.ddl import flink_type, literal, name
 from springline.runtime.flink.definition import (
@@ -87,6 +87,8 @@ class _Compiler:
         self._timed: set[str] = set()
         self._counting: set[str] = set()
         """Views in which a join counts the partners of a row (``_counts_partners``), or whose inputs are such."""
+        self._shapes: dict[str, set[str]] = {}
+        """What of ``lacking.shapes`` each view has, with its inputs."""
 
     def _compile_view(self, view: ViewDefinition, schemas: Mapping[str, TableSchema]) -> ViewProgram:
         return compile_view(
@@ -192,6 +194,10 @@ class _Compiler:
         reading = read(view.text, known, self._functions)
         closes = bool(program.close)
         gaps.check(reading.tree, reading.where, closes=closes)
+        lacking.check(reading)
+        if lacking.shows_keys_alone(reading, program.schema):
+            raise gaps.refused(reading.where, reading.tree, "first rows of keys alone")
+        self._check_shapes(view.name, reading)
         if _counts_partners(reading) or any(one.name in self._counting for one in reading.tables.values()):
             self._counting.add(view.name)
         if closes:
@@ -206,6 +212,14 @@ class _Compiler:
             return f"timed:{schema.name}"
 
         return rewritten(reading, relation)
+
+    def _check_shapes(self, view: str, reading: Reading) -> None:
+        inputs = (self._shapes.get(one.name, set[str]()) for one in reading.tables.values())
+        self._shapes[view] = lacking.shapes(reading.tree).union(*inputs)
+        if {lacking.CORRELATED, lacking.APART} <= self._shapes[view]:
+            raise gaps.refused(
+                reading.where, reading.tree, "correlated queries as values beside LIMIT, EXISTS or IN"
+            )
 
     def _check_lateness(self, reading: Reading) -> None:
         for schema in reading.tables.values():

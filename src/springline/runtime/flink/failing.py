@@ -19,6 +19,7 @@ a call of a Python function    the same, where the function gives NULL when it r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Final
 
 from sqlglot import exp
@@ -38,6 +39,8 @@ _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul)
 _QUOTIENTS = (exp.Div, exp.Mod)
 _HARMLESS: Final = ("is longer than", "overflow in")
 """Failures that are limits of the embedded runtime, or that wrap at one value only (ABS of the smallest integer)."""
+
+_CHARSETS: Final = ("US-ASCII", "ISO-8859-1", "UTF-8", "UTF-16BE", "UTF-16LE", "UTF-16")
 
 
 class Failing:
@@ -68,7 +71,7 @@ class Failing:
         where = span(node)
         _, own = self._typed(node)
         is_call = where is not None and self._reading.text[slice(*where)].upper().startswith("CAST")
-        if where is not None and is_call and own != ():
+        if where is not None and is_call and own != () and not _fits(node):
             self._edits.replace((where[0], where[0] + 4), "TRY_CAST")
 
     def _safe_quotient(self, node: Tree) -> None:
@@ -241,7 +244,7 @@ class Failing:
     def _own(self, node: Tree, expressions: Expressions) -> list[str]:
         own = expressions.own_failures(node)
         if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
-            return self._of_cast(node, expressions) if own != () else []
+            return self._of_cast(node, expressions) if own != () and not _fits(node) else []
         functions = self._reading.where.functions
         called = node.name.upper() if isinstance(node, exp.Anonymous) and functions is not None else ""
         if functions is not None and (called in functions.tables or (own and called in functions.scalars)):
@@ -255,7 +258,7 @@ class Failing:
             if not isinstance(left, exp.Literal):
                 is_zero += f" AND ({self._text(left)}) IS NOT NULL"
             return [f"({is_zero}) IS NOT TRUE"]
-        if all(any(words in one.reason for words in _HARMLESS) for one in own):
+        if all(any(words in one.reason for words in _HARMLESS) for one in own) or _succeeds(node):
             return []
         raise refused(self._reading.where, node, "expressions that fail")
 
@@ -267,6 +270,44 @@ class Failing:
             return [f"(({operand}) > -{limit + 1} AND ({operand}) < {limit}) IS NOT FALSE"]
         value = self._text(node)
         return [f"(({operand}) IS NULL OR {value} IS NOT NULL)"]
+
+
+def _fits(node: exp.Cast) -> bool:
+    """Whether a constant is cast to a type that holds it. Flink's planner folds constants, and not all that is put around them."""
+    constant = node.this.unnest()
+    if isinstance(constant, exp.Null):
+        return True
+    negative = isinstance(constant, exp.Neg)
+    constant = constant.this.unnest() if negative else constant
+    if not isinstance(constant, exp.Literal) or constant.is_string or "e" in constant.this.lower():
+        return False
+    value = -Decimal(constant.this) if negative else Decimal(constant.this)
+    kind = node.args["to"]
+    if kind.this == exp.DataType.Type.DECIMAL and len(kind.expressions) == 2:
+        precision, scale = (int(one.this.this) for one in kind.expressions)
+        return abs(value) < 10 ** (precision - scale) - 1
+    limit = INTEGER_RANGES.get(str(kind.this.value))
+    return limit is not None and abs(value) < limit - 1
+
+
+def _succeeds(node: Tree) -> bool:
+    """Whether a function that fails for some constants is given others."""
+    if isinstance(node, exp.StrPosition):
+        return True
+    if not isinstance(node, exp.Anonymous):
+        return False
+    constant = node.expressions[-1]
+    match node.name.upper(), len(node.expressions):
+        case ("INSTR", 2 | 3):
+            return True
+        case ("INSTR", 4):
+            return isinstance(constant, exp.Literal) and int(constant.this) > 0
+        case ("SHA2", 2):
+            return isinstance(constant, exp.Literal) and constant.this in ("224", "256", "384", "512")
+        case ("ENCODE" | "DECODE", 2):
+            return isinstance(constant, exp.Literal) and constant.this.upper() in _CHARSETS
+        case _:
+            return False
 
 
 def _is_mod(node: Tree) -> bool:

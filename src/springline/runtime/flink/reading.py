@@ -85,15 +85,25 @@ class _Reader(Translator):
     def __init__(self, into: Reading, catalog: Catalog) -> None:
         super().__init__(into.where, catalog, ad_hoc=False)
         self._into = into
+        self._found: set[int] = set()
+        """The WITH queries that something reads."""
+
+    def query(self, node: Tree, outer: Scope | None, tables: CommonTables) -> tuple[str, Columns]:
+        """Also WITH queries that nothing reads, which Flink resolves all the same."""
+        made = super().query(node, outer, tables)
+        clause = node.args.get("with_")
+        seen = CommonTables(tables, node)
+        for cte in () if clause is None else clause.expressions:
+            if id(cte) not in self._found:
+                self.query(cte.this, None, seen)
+        return made
 
     def _table(self, node: Tree, tables: CommonTables, *, nullable: bool = False) -> tuple[str, Item]:
-        if (
-            isinstance(node, exp.Table)
-            and isinstance(node.this, exp.Identifier)
-            and tables.find(node) is None
-        ):
+        if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
             where = span(node.parts[0])
-            if where is not None:
+            if (common := tables.find(node)) is not None:
+                self._found.add(id(common[0]))
+            elif where is not None:
                 self._into.tables[where[0]] = resolve(self.where, self.catalog, node)
         return super()._table(node, tables, nullable=nullable)
 

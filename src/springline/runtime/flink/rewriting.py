@@ -14,7 +14,7 @@ from sqlglot import exp
 from sqlglot.expressions.core import Expr as Tree
 
 from springline.core.schema import TableSchema
-from springline.runtime.flink.ddl import name
+from springline.runtime.flink.ddl import flink_type, name
 from springline.runtime.flink.failing import Failing
 from springline.runtime.flink.gaps import refused
 from springline.runtime.flink.positions import Edits, Span, is_query, span
@@ -36,6 +36,7 @@ def rewritten(reading: Reading, relation: Callable[[TableSchema], str]) -> str:
     failing = Failing(reading, edits)
     failing.make_safe()
     _widen_sums(reading, edits)
+    _align_choices(reading, edits)
     selects = [one for one in reading.tree.walk() if isinstance(one, exp.Select)]
     for select in reversed(selects):
         _complete_order(reading, edits, select)
@@ -130,6 +131,23 @@ def _widen_sums(reading: Reading, edits: Edits) -> None:
             typed, where = reading.rows.get(value), span(value)
             if typed is not None and where is not None and typed.type.name in ("SMALLINT", "INT"):
                 edits.wrap(where, "CAST(", " AS BIGINT)")
+
+
+def _align_choices(reading: Reading, edits: Edits) -> None:
+    """GREATEST and LEAST of numbers of different types fail in Flink where one is NULL. Computed DECIMALs have other types there than here."""
+    for node in reading.tree.walk():
+        if not isinstance(node, exp.Anonymous) or node.name.upper() not in ("GREATEST", "LEAST"):
+            continue
+        chosen = reading.rows.get(node) or reading.groups.get(node)
+        if chosen is None or not chosen.type.is_numeric:
+            continue
+        for one in node.expressions:
+            typed, where = reading.rows.get(one) or reading.groups.get(one), span(one)
+            same = typed is not None and typed.type == chosen.type
+            if where is not None and not (
+                same and (isinstance(one, exp.Column) or chosen.type.name != "DECIMAL")
+            ):
+                edits.wrap(where, "CAST(", f" AS {flink_type(chosen.type)})")
 
 
 # -- order -------------------------------------------------------------------------------------------------------------

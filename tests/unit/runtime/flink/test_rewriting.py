@@ -47,6 +47,11 @@ def flink(text: str, tables: Sequence[TableSchema] = TABLES, functions: Function
             "WITH `w` AS (SELECT `id` FROM `air.flights` AS `flights`) SELECT `w`.`id` FROM `w`",
         ),
         (
+            "WITH w AS (SELECT id FROM flights), unread AS (SELECT id FROM w) SELECT id FROM bookings",
+            "WITH `w` AS (SELECT `id` FROM `air.flights` AS `flights`), `unread` AS (SELECT `id` FROM `w`)"
+            " SELECT `id` FROM `air.bookings` AS `bookings`",
+        ),
+        (
             "SELECT 'flights' AS id FROM flights -- flights",
             "SELECT 'flights' AS `id` FROM `air.flights` AS `flights` -- flights",
         ),
@@ -78,6 +83,26 @@ def test_names_are_edited_where_they_stand(written: str, given: str) -> None:
         ),
         ("CAST(seats AS STRING)", "CAST(`seats` AS STRING)", None),
         ("TRY_CAST(origin AS INT)", "TRY_CAST(`origin` AS INT)", None),
+        ("CAST(1.5 AS DECIMAL(8, 2))", "CAST(1.5 AS DECIMAL(8, 2))", None),
+        ("CAST((-5) AS SMALLINT)", "CAST((-5) AS SMALLINT)", None),
+        ("CAST(NULL AS DATE)", "CAST(NULL AS DATE)", None),
+        (
+            "CAST(99.999 AS DECIMAL(4, 2))",
+            "TRY_CAST(99.999 AS DECIMAL(4, 2))",
+            "((99.999) IS NULL OR TRY_CAST(99.999 AS DECIMAL(4, 2)) IS NOT NULL)",
+        ),
+        ("GREATEST(seats, sold)", "GREATEST(`seats`, `sold`)", None),
+        ("LEAST(seats, miles)", "LEAST(CAST(`seats` AS BIGINT), `miles`)", None),
+        ("GREATEST(CAST(NULL AS INT), price)", "GREATEST(CAST(CAST(NULL AS INT) AS DOUBLE), `price`)", None),
+        (
+            "GREATEST(CAST(1.5 AS DECIMAL(8, 2)), CAST(NULL AS DECIMAL(8, 2)))",
+            "GREATEST(CAST(CAST(1.5 AS DECIMAL(8, 2)) AS DECIMAL(8, 2)), CAST(CAST(NULL AS DECIMAL(8, 2)) AS DECIMAL(8, 2)))",
+            None,
+        ),
+        ("POSITION('a' IN origin)", "POSITION('a' IN `origin`)", None),
+        ("INSTR(origin, 'a', 1, 2)", "INSTR(`origin`, 'a', 1, 2)", None),
+        ("SHA2(origin, 256)", "SHA2(`origin`, 256)", None),
+        ("ENCODE(origin, 'UTF-8')", "ENCODE(`origin`, 'UTF-8')", None),
         (
             "CAST(miles AS INT)",
             "TRY_CAST(`miles` AS INT)",
@@ -221,3 +246,11 @@ def test_the_place_of_an_expression_is_all_of_its_text(text: str) -> None:
     where = span(parsed(text).expressions[0].this)
     assert where is not None
     assert text[slice(*where)] == text[len("SELECT ") : text.index(" AS x")]
+
+
+@pytest.mark.parametrize(
+    "expression", ["INSTR(origin, 'a', 1, seats)", "SHA2(origin, 100)", "ENCODE(origin, origin)"]
+)
+def test_a_function_that_may_get_another_constant_is_refused(expression: str) -> None:
+    with pytest.raises(SqlError, match="On Flink there are no expressions that fail"):
+        flink(f"SELECT id, {expression} AS x FROM flights")
