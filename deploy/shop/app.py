@@ -18,5 +18,7 @@ app.knowledge("rules", over="handbook.documents")
 app.assistant(
     subject="customer",
     passages=["rules"],
-    rows=[sl.Rows("open_orders", subject_column="customer_id", describe="{item} is {status}, due {due:day}.")],
+    rows=[
+        sl.Rows("open_orders", subject_column="customer_id", describe="{item} is {status}, due {due:day}.")
+    ],
 )
