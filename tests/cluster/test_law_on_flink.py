@@ -25,7 +25,7 @@ from tests.cluster.law_runs import Outcome, Runner
 from tests.cluster.law_sample import PYTHON, Sample, Sampled, drawn, made
 from tests.law.cases import Case
 
-QUERIES: Final = int(os.environ.get("SPRINGLINE_LAW_ON_FLINK") or "300")
+QUERIES: Final = int(os.environ.get("SPRINGLINE_LAW_ON_FLINK") or "120")
 SEED: Final = int(os.environ.get("SPRINGLINE_LAW_ON_FLINK_SEED") or "1")
 IN_A_JOB: Final = 50
 RUN: Final = f"law-{uuid.uuid4().hex[:8]}"
