@@ -30,12 +30,13 @@ from springline.testing.flink import FlinkCluster
 from springline.testing.kafka import KafkaBroker
 
 CHANGES = 1_000_000
+CAPTURED = 300_000
 ROWS = 200_000
 CUSTOMERS = 50_000
-CAPTURED = 300_000
 PARTITIONS = 8
 PARALLELISMS = (1, 2, 4)
-IDLE_S = 1.0
+IDLE_S = 3.0
+"""A job that has read nothing for so long has read everything."""
 ORDERS = JsonTable({"id": "BIGINT", "customer": "BIGINT", "amount": "DECIMAL(12, 2)"}, ["id"])
 TOTALS = "SELECT customer, COUNT(*) AS orders, SUM(amount) AS total FROM shop.orders GROUP BY customer"
 
@@ -54,6 +55,7 @@ class JobRun:
     collector; ``subtasks`` by operator."""
 
     parallelism: int
+    changes: int
     seconds: float
     cpu_s: float
     subtasks: dict[str, list[Subtask]]
@@ -66,14 +68,14 @@ def declared(name: str, settings: Settings, lines: Path) -> App:
     return app
 
 
-def write_changes(settings: Settings, app: App) -> None:
+def write_changes(settings: Settings, app: App, changes: int) -> None:
     """Inserts of all rows, then updates of them: the topic as capture would have written it."""
     kafka = cluster.kafka_of(settings)
     [schema] = [one for one in app.sources["shop"].tables() if one.name == "shop.orders"]
     ensure_topics(kafka, table_topics(app.name, [schema], PARTITIONS))
     publisher = KafkaPublisher(app.name, kafka)
     topic, producer = table_topic(app.name, schema.name), kafka.plain_producer()
-    for number, change in enumerate(_changes()):
+    for number, change in enumerate(_changes(changes)):
         commit = Commit("shop", str(number), 1_700_000_000_000_000 + number, str(number))
         for key, value in publisher.records(schema, change, commit):
             while True:
@@ -85,9 +87,9 @@ def write_changes(settings: Settings, app: App) -> None:
     producer.flush()
 
 
-def _changes() -> Iterator[RowChange]:
+def _changes(count: int) -> Iterator[RowChange]:
     before: dict[int, tuple[int, int, str]] = {}
-    for number in range(CHANGES):
+    for number in range(count):
         key = number % ROWS
         row = (key, (key * 7_919 + number // ROWS) % CUSTOMERS, f"{number % 9_999}.50")
         old = before.get(key)
@@ -95,28 +97,29 @@ def _changes() -> Iterator[RowChange]:
         yield RowChange("c" if old is None else "u", old, row)
 
 
-def measured(app: App, flink: FlinkCluster, parallelism: int) -> JobRun:
+def measured(app: App, flink: FlinkCluster, parallelism: int, changes: int) -> JobRun:
     """Deploys the job anew at a parallelism, and follows it to the end of the topic."""
     rest = FlinkRest(flink.rest)
     deployed = cluster.deploy(app).deployed
     [pid] = flink.taskmanagers.values()
     began = cpu = None
+    reads: dict[str, list[int]] = {}
+    moved_at = 0.0
     try:
         while True:
-            reads = subtask_reads(flink, deployed.job_id)
-            sources = sum(sum(found) for name, found in reads.items() if "Source" in name)
+            now, found = time.monotonic(), subtask_reads(flink, deployed.job_id)
+            if found != reads:
+                reads, moved_at = found, now
+            sources = sum(sum(one) for name, one in reads.items() if "Source" in name)
             if began is None and sources > 0:
-                began, cpu = time.monotonic(), thread_times(pid)
-            if began is not None and sources >= CHANGES and _is_idle(flink, deployed.job_id):
-                seconds = time.monotonic() - began - IDLE_S
+                began, cpu = now, thread_times(pid)
+            if began is not None and sources >= changes and now - moved_at > IDLE_S:
                 break
-            time.sleep(0.2)
+            time.sleep(0.1)
         spent = thread_times(pid)
         assert cpu is not None
         whole_s = sum(one[1] for one in spent.values()) - sum(one[1] for one in cpu.values())
-        return JobRun(
-            parallelism, seconds, whole_s, matched(subtask_reads(flink, deployed.job_id), cpu, spent)
-        )
+        return JobRun(parallelism, changes, moved_at - began, whole_s, matched(reads, cpu, spent))
     finally:
         rest.cancel(deployed.job_id)
         rest.wait_for(deployed.job_id, lambda state: state in {"CANCELED", "FAILED", "FINISHED"}, 60)
@@ -132,17 +135,6 @@ def subtask_reads(flink: FlinkCluster, job_id: str) -> dict[str, list[int]]:
             for one in described["subtasks"]
         ]
     return found
-
-
-def _is_idle(flink: FlinkCluster, job_id: str) -> bool:
-    """Whether no subtask of the job has worked for ``IDLE_S``."""
-    for vertex in flink.request(f"/jobs/{job_id}")["vertices"]:
-        found = flink.request(
-            f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics?get=busyTimeMsPerSecond&agg=max"
-        )
-        if any(float(one.get("max", 0)) > 20 for one in found):
-            return False
-    return True
 
 
 def thread_times(pid: int) -> dict[int, tuple[str, float]]:
@@ -191,20 +183,20 @@ class Share:
         return self.rows / self.cpu_s
 
 
-def captured_and_served(app: App, folder: Path) -> tuple[Share, Share]:
+def captured_and_served(app: App, folder: Path, rows: int) -> tuple[Share, Share]:
     """Capture of a file of rows into topics, and then a node that loads the derived topics, both in this process."""
     cluster.deploy(app)
     began, cpu = time.monotonic(), time.process_time()
     with cluster.Capture(app, data=folder / "capture") as capture:
-        _wait(lambda: capture.runtime.publishing is not None and _published(capture) >= CAPTURED)
-        taken = Share(CAPTURED, time.monotonic() - began, time.process_time() - cpu)
+        _wait(lambda: capture.runtime.publishing is not None and _published(capture) >= rows)
+        taken = Share(rows, time.monotonic() - began, time.process_time() - cpu)
         coordinator = capture.coordinator
         assert coordinator is not None
         _wait(
             lambda: (
                 coordinator.last is not None
                 and not coordinator.last.loading
-                and _covers(coordinator.last.inputs)
+                and sum(coordinator.last.inputs.values()) >= rows
             )
         )
         idle = time.process_time()
@@ -212,19 +204,15 @@ def captured_and_served(app: App, folder: Path) -> tuple[Share, Share]:
         beside = (time.process_time() - idle) / 3
         began, cpu = time.monotonic(), time.process_time()
         with app.start(data=folder / "node", definition=cluster.serving(app)) as node:
-            _wait(lambda: _count(node) >= CAPTURED)
+            _wait(lambda: _count(node) >= rows)
             seconds = time.monotonic() - began
-            served = Share(CAPTURED, seconds, time.process_time() - cpu - beside * seconds)
+            served = Share(rows, seconds, time.process_time() - cpu - beside * seconds)
     return taken, served
 
 
 def _published(capture: cluster.Capture) -> int:
     status = {one.name: one for one in capture.runtime.status().relations}
     return status["shop.orders"].rows or 0 if capture.runtime.publishing is not None else 0
-
-
-def _covers(inputs: dict[tuple[str, int], int]) -> bool:
-    return sum(inputs.values()) >= CAPTURED
 
 
 def _count(node: object) -> int:
@@ -257,19 +245,23 @@ def table(runs: Sequence[JobRun]) -> list[str]:
     ]
     for run in runs:
         for number, (operator, subtasks) in enumerate(run.subtasks.items()):
-            head = f"| {run.parallelism} | {CHANGES / run.seconds:,.0f} " if number == 0 else "| | "
+            head = f"| {run.parallelism} | {run.changes / run.seconds:,.0f} " if number == 0 else "| | "
             reads = " · ".join(f"{one.read:,}" for one in subtasks)
             cpu = " · ".join(f"{one.cpu_s:.1f}" for one in subtasks)
-            cost = sum(one.cpu_s for one in subtasks) / CHANGES * 1e6
+            cost = sum(one.cpu_s for one in subtasks) / run.changes * 1e6
             lines.append(
                 f"{head}| {operator.split('[')[0].split(' -> ')[0]} | {reads} | {cpu} | {cost:.1f} |"
             )
+        whole = run.cpu_s / run.changes * 1e6
+        lines.append(f"| | | the whole TaskManager | | {run.cpu_s:.1f} | {whole:.1f} |")
     return lines
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
-    parser.parse_args()
+    parser.add_argument("--changes", type=int, default=CHANGES, help="that the job reads")
+    parser.add_argument("--rows", type=int, default=CAPTURED, help="that capture and a node take in")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="springline-scale-") as made:
         folder = Path(made)
         with KafkaBroker(folder / "kafka") as broker, FlinkCluster(folder / "flink", slots=8) as flink:
@@ -291,17 +283,15 @@ def main() -> int:
             runs: list[JobRun] = []
             for parallelism in PARALLELISMS:
                 app = declared(f"scale{parallelism}", settings(parallelism), lines)
-                write_changes(app.settings, app)
-                runs.append(measured(app, flink, parallelism))
+                write_changes(app.settings, app, options.changes)
+                runs.append(measured(app, flink, parallelism, options.changes))
                 print(*table(runs[-1:])[2:], sep="\n", flush=True)
             with lines.open("w") as file:
-                for number, change in enumerate(_changes()):
-                    if number == CAPTURED:
-                        break
+                for number, change in enumerate(_changes(options.rows)):
                     assert change.after is not None
                     row = dict(zip(("id", "customer", "amount"), change.after, strict=True))
                     file.write(json.dumps({"op": "u", **row, "id": number}) + "\n")
-            taken, served = captured_and_served(declared("rows", settings(1), lines), folder)
+            taken, served = captured_and_served(declared("rows", settings(1), lines), folder, options.rows)
     print(*table(runs), sep="\n")
     for name, share in (("capture", taken), ("node", served)):
         print(

@@ -6,7 +6,6 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import Final
 
 from springline.core.schema import TableSchema
@@ -162,11 +161,6 @@ def _fitting(tables: Sequence[TableSchema], change: Change) -> Change | None:
 
 
 def _fits(schema: TableSchema, row: Row) -> bool:
-    if any(
-        one.type.name == "DECIMAL" and isinstance(value, str) and not Decimal(value).is_finite()
-        for one, value in zip(schema.columns, row, strict=True)
-    ):
-        return False
     try:
         RowCodec.of(schema).encode_row(row)
     except Unfit:

@@ -16,7 +16,7 @@ ARRAY                a list of such
 ===================  =======================================================================
 
 A key is the object of the key's columns. A change is Debezium's envelope without a schema. Some values that PostgreSQL knows have no form that Flink could read
-(``infinity``, years beyond 9999, ``24:00:00``): ``log.base.Unfit`` says which.
+(``infinity``, a DECIMAL ``NaN``, years beyond 9999, ``24:00:00``): ``log.base.Unfit`` says which.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from springline.log.base import Unfit
 
 Encode = Callable[[Any], object]
 
+_NOT_FINITE: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 _EPOCH: Final = dt.datetime(1970, 1, 1)
 _encode_json = msgspec.json.Encoder().encode
 
@@ -179,8 +180,10 @@ def _encoder(type_: SqlType) -> Encode | None:
             return None
         case "BOOLEAN":
             return bool
-        case "FLOAT" | "DOUBLE" | "DECIMAL":
+        case "FLOAT" | "DOUBLE":
             return lambda value: render(value, type_)
+        case "DECIMAL":
+            return lambda value: _decimal(value, type_)
         case "BYTES":
             return lambda value: base64.b64encode(value).decode("ascii")
         case "DATE":
@@ -192,6 +195,12 @@ def _encoder(type_: SqlType) -> Encode | None:
         case _:
             suffix = "Z" if type_.name == "TIMESTAMP_LTZ" else ""
             return lambda value: _timestamp(value) + suffix
+
+
+def _decimal(value: Stored, type_: SqlType) -> object:
+    if value in _NOT_FINITE:
+        raise Unfit(f"{value} is not a DECIMAL that Flink can read.")
+    return render(value, type_)
 
 
 def _date(days: int) -> str:

@@ -84,6 +84,7 @@ def test_what_is_no_row_is_unfit(data: bytes) -> None:
     [
         ("TIMESTAMP", "infinity"),
         ("DATE", "-infinity"),
+        ("DECIMAL(12, 2)", "NaN"),
         ("DATE", "+12013-02-08"),
         ("TIMESTAMP_LTZ", "+12013-02-08T00:00:00Z"),
         ("TIME", "24:00:00"),
