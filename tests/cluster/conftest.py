@@ -18,6 +18,8 @@ from springline.testing.flink import FlinkCluster
 from springline.testing.kafka import KafkaBroker
 
 HERE = Path(__file__).parent
+REFUSED = r"ignore:Exception ignored in. <socket\.socket.*laddr=\('0\.0\.0\.0':pytest.PytestUnraisableExceptionWarning"
+"""kafka-python leaves a socket whose connection was refused to the garbage collector."""
 LEFT_OUT = pytest.StashKey[int]()
 
 
@@ -26,6 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("cluster")
+            item.add_marker(pytest.mark.filterwarnings(REFUSED))
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:

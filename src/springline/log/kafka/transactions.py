@@ -6,37 +6,20 @@ and that of the checkpoint that ends it (``sink.transaction-naming-strategy`` IN
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
-from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from springline.errors import ConfigurationError, SourceUnavailable
+from springline.kafka_admin import NAMES, connected
 from springline.log.kafka.clients import Kafka
 from springline.log.kafka.topics import Offsets
-
-# Broken connections are told by the calls that they concern.
-logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 _OPEN: Final = frozenset(("Ongoing", "PrepareCommit", "PrepareAbort", "PrepareEpochFence"))
 _COMMITTED: Final = frozenset(("CompleteCommit",))
 _ENDING: Final = re.compile(r"-\d+-(\d+)$")
-
-_JAVA_NAMES: Final[Mapping[str, str]] = {
-    "security.protocol": "security_protocol",
-    "sasl.mechanism": "sasl_mechanism",
-    "sasl.mechanisms": "sasl_mechanism",
-    "sasl.username": "sasl_plain_username",
-    "sasl.password": "sasl_plain_password",
-    "ssl.ca.location": "ssl_cafile",
-    "ssl.certificate.location": "ssl_certfile",
-    "ssl.key.location": "ssl_keyfile",
-    "ssl.key.password": "ssl_password",
-}
-"""What kafka-python calls librdkafka's options."""
 
 
 class Transactions:
@@ -71,7 +54,7 @@ class Transactions:
     def _asked(self, what: str, ask: Callable[[Any], Any]) -> Any:
         try:
             if self._admin is None:
-                self._admin = KafkaAdminClient(**_options(self._kafka))
+                self._admin = connected(_options(self._kafka))
             return ask(self._admin)
         except (KafkaError, OSError) as error:
             self.close()
@@ -101,12 +84,12 @@ def _options(kafka: Kafka) -> dict[str, Any]:
     unknown = [
         name
         for name in kafka.options
-        if name.startswith(("sasl.", "ssl.", "security.")) and name not in _JAVA_NAMES
+        if name.startswith(("sasl.", "ssl.", "security.")) and name not in NAMES
     ]
     if unknown:
         raise ConfigurationError(
             f"The Kafka option {unknown[0]!r} cannot be used with a cluster's cuts.",
-            hint=f"Known: {', '.join(_JAVA_NAMES)}.",
+            hint=f"Known: {', '.join(NAMES)}.",
         )
-    given = {_JAVA_NAMES[name]: value for name, value in kafka.options.items() if name in _JAVA_NAMES}
+    given = {NAMES[name]: value for name, value in kafka.options.items() if name in NAMES}
     return {"bootstrap_servers": kafka.bootstrap.split(","), **given}

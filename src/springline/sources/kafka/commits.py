@@ -8,26 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
-import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
+from springline.kafka_admin import NAMES, connected
 from springline.secret import redact
 
 _STATE: Final = "PrepareCommit"
-_NAMES: Final[Mapping[str, str]] = {
-    "security.protocol": "security_protocol",
-    "sasl.mechanism": "sasl_mechanism",
-    "sasl.mechanisms": "sasl_mechanism",
-    "sasl.username": "sasl_plain_username",
-    "sasl.password": "sasl_plain_password",
-    "ssl.ca.location": "ssl_cafile",
-    "ssl.certificate.location": "ssl_certfile",
-    "ssl.key.location": "ssl_keyfile",
-    "ssl.key.password": "ssl_password",
-}
-"""librdkafka's options, by kafka-python's names."""
-
 _MECHANISMS: Final = frozenset(("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"))
 _PREFIXES: Final = ("sasl.", "ssl.", "security.")
 _PAUSE_S: Final = 0.002
@@ -73,27 +60,18 @@ class Commits:
     def _under_way(self) -> set[str]:
         if self._admin is None:
             assert self._settings is not None
-            self._admin = _client(self._settings)
+            self._admin = connected(self._settings)
         found = self._admin.list_transactions(state_filters=[_STATE])
         return {f"{one.transactional_id}/{one.producer_id}" for many in found.values() for one in many}
-
-
-def _client(settings: dict[str, Any]) -> Any:
-    """Only sources whose topics have transactions need the library, which takes a while to load."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from kafka.admin import KafkaAdminClient
-
-        return KafkaAdminClient(**settings)
 
 
 def _settings(bootstrap: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
     """The same options for kafka-python; None where they cannot be told to it."""
     named = {name: value for name, value in options.items() if name.startswith(_PREFIXES)}
     mechanism = str(named.get("sasl.mechanism", named.get("sasl.mechanisms", "PLAIN"))).upper()
-    if not named.keys() <= _NAMES.keys() or mechanism not in _MECHANISMS:
+    if not named.keys() <= NAMES.keys() or mechanism not in _MECHANISMS:
         return None
-    made = {_NAMES[name]: value for name, value in named.items()}
+    made = {NAMES[name]: value for name, value in named.items()}
     if "security_protocol" in made:
         made["security_protocol"] = str(made["security_protocol"]).upper()
     return {
