@@ -143,16 +143,18 @@ class Sources:
             ]
             if named:
                 self._metrics[vertex] = named
-        series = [
-            each
-            for vertex, names in self._metrics.items()
-            for each in self._rest.largest(self._job, vertex, names).items()
-        ]
+        series = {
+            vertex: self._rest.largest(self._job, vertex, names) for vertex, names in self._metrics.items()
+        }
         read = read_through(fed, series)
         topics = {
             topic
             for topic in fed
-            if any(f".topic.{topic.replace('.', '_')}.partition." in name for name, _ in series)
+            if any(
+                f".topic.{topic.replace('.', '_')}.partition." in name
+                for each in series.values()
+                for name in each
+            )
         }
         late = [topic for topic in topics if read.get((topic, 0), 0) < fed[topic]]
         return [*(self._vertices - self._metrics.keys()), *late]

@@ -134,9 +134,10 @@ def test_the_shop_answers(
         with psycopg2.connect(dsn) as connection, connection.cursor() as cursor:
             cursor.execute("UPDATE orders SET status = 'delayed', due = '2026-12-15' WHERE id = 1")
         connection.close()
-        answer = _ask(port, "Where is my lamp, and can I cancel it?", "customer:1")
-        assert "A lamp is delayed, due 15 December." in answer
-        assert "free of charge" in answer
+        assert "A lamp is delayed, due 15 December." in _ask(port, "Where is my lamp?", "customer:1")
+        assert "free of charge" in _ask(
+            port, "May I cancel when a delivery is more than a week late?", "customer:1"
+        )
 
 
 def _command(name: str) -> list[str]:

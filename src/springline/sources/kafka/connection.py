@@ -72,7 +72,14 @@ _TERMINAL: Final[Mapping[int, str]] = {
 }
 """Errors that no retry will change, and what to do about them."""
 
-_logger = logging.getLogger("springline.kafka")
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that a connection failed: the client says so many times a second, and the source says it once for each attempt."""
+    return not record.getMessage().startswith("FAIL ")
+
+
+_logger = logging.getLogger("springline.kafka.client")
+_logger.addFilter(_is_news)
 
 
 class Connector:
