@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import http.client
 import json
 import os
 import subprocess
@@ -136,7 +137,8 @@ class Node(Part):
         except urllib.error.HTTPError as error:
             with error:
                 raise Refused(error.read().decode(errors="replace")[:300]) from None
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
+            # It does not run; or it was killed while it answered.
             raise Refused(str(error)) from None
 
     def wait_for(self, sql: str, timeout_s: float = LATEST_S) -> dict[str, Any]:
