@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import http.client
+import itertools
 import json
 import os
 import subprocess
