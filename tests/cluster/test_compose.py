@@ -134,10 +134,8 @@ def test_the_shop_answers(
         with psycopg2.connect(dsn) as connection, connection.cursor() as cursor:
             cursor.execute("UPDATE orders SET status = 'delayed', due = '2026-12-15' WHERE id = 1")
         connection.close()
-        assert "A lamp is delayed, due 15 December." in _ask(port, "Where is my lamp?", "customer:1")
-        assert "free of charge" in _ask(
-            port, "May I cancel when a delivery is more than a week late?", "customer:1"
-        )
+        assert "A lamp is delayed, due 15 December." in answer(port, "Where is my lamp?", "customer:1")
+        node.wait_until(lambda: "free of charge" in found(port, "cancel an order that is late"), 60)
 
 
 def _command(name: str) -> list[str]:
@@ -161,15 +159,24 @@ def _is_ready(port: int) -> bool:
         return False
 
 
-def _ask(port: int, question: str, subject: str) -> str:
-    body = {"question": question, "subject": subject, "require": "now", "deadline_ms": 60_000}
+def answer(port: int, question: str, subject: str) -> str:
+    return str(_asked(port, "ask", {"question": question, "subject": subject, "require": "now"})["answer"])
+
+
+def found(port: int, text: str) -> str:
+    """The first passage; nothing before there is one."""
+    hits = _asked(port, "search", {"text": text, "knowledge_base": "rules", "limit": 1})["hits"]
+    return str(hits[0]) if hits else ""
+
+
+def _asked(port: int, what: str, form: Mapping[str, Any]) -> Any:
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v1/ask",
-        data=json.dumps(body).encode(),
+        f"http://127.0.0.1:{port}/v1/{what}",
+        data=json.dumps({**form, "deadline_ms": 60_000}).encode(),
         headers={"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"},
     )
     try:
         with urllib.request.urlopen(request, timeout=90) as response:
-            return str(json.loads(response.read())["answer"])
+            return json.loads(response.read())
     except urllib.error.HTTPError as error:
         raise AssertionError(error.read().decode()) from error
