@@ -19,7 +19,7 @@ BETWEEN_COMMITS_S = 0.02
 
 
 @contextlib.contextmanager
-def _patched(owner: Any, name: str, value: Any) -> Iterator[None]:
+def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
     original = getattr(owner, name)
     setattr(owner, name, value)
     try:
@@ -41,7 +41,7 @@ def acknowledges_before_commit() -> contextlib.AbstractContextManager[None]:
             return original(self)
         return promised
 
-    return _patched(SqliteCaptureWriter, "commit", commit)
+    return patched(SqliteCaptureWriter, "commit", commit)
 
 
 @contextlib.contextmanager
@@ -65,7 +65,7 @@ def commits_positions_separately() -> Iterator[None]:
                 write(*waiting.pop())
         return outcome
 
-    with _patched(engine, "write_progress", write_later), _patched(engine.Engine, "run", run_in_two):
+    with patched(engine, "write_progress", write_later), patched(engine.Engine, "run", run_in_two):
         yield
 
 
@@ -79,7 +79,7 @@ def commits_ticks_before_the_log() -> Iterator[None]:
         time.sleep(BETWEEN_COMMITS_S)
         return sequence
 
-    with _patched(SqliteLog, "_write", write), _patched(Recent, "wait_durable", lambda *_: None):
+    with patched(SqliteLog, "_write", write), patched(Recent, "wait_durable", lambda *_: None):
         yield
 
 
@@ -91,7 +91,7 @@ def does_not_sync_the_log() -> contextlib.AbstractContextManager[None]:
         original(self, *arguments, **named)
         self._connection.execute("PRAGMA synchronous=OFF")
 
-    return _patched(SqliteLog, "__init__", start)
+    return patched(SqliteLog, "__init__", start)
 
 
 def logs_fragments_as_transactions() -> contextlib.AbstractContextManager[None]:
@@ -101,7 +101,7 @@ def logs_fragments_as_transactions() -> contextlib.AbstractContextManager[None]:
     def append(self: SqliteCaptureWriter, transaction: Transaction) -> None:
         original(self, replace(transaction, last=True))
 
-    return _patched(SqliteCaptureWriter, "append", append)
+    return patched(SqliteCaptureWriter, "append", append)
 
 
 MUTANTS: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import Producer
@@ -13,18 +13,9 @@ from springline.log.kafka.clients import Kafka
 from springline.log.sqlite import SqliteCaptureWriter
 from springline.runtime.embedded import publishing
 from springline.runtime.embedded.outbox import first_number
+from tests.crash.mutants import patched
 
 BETWEEN_COMMITS_S = 0.3
-
-
-@contextlib.contextmanager
-def _patched(owner: Any, name: str, value: Any) -> Iterator[None]:
-    original = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
 
 
 def resumes_from_its_own_outbox() -> contextlib.AbstractContextManager[None]:
@@ -36,7 +27,7 @@ def resumes_from_its_own_outbox() -> contextlib.AbstractContextManager[None]:
         with self._readers.read() as connection:
             return first_number(connection) - 1
 
-    return _patched(publishing.Publishing, "_resume", from_outbox)
+    return patched(publishing.Publishing, "_resume", from_outbox)
 
 
 class _Plain:
@@ -74,7 +65,7 @@ def publishes_without_transactions() -> contextlib.AbstractContextManager[None]:
             return _Plain(self.plain_producer())
         return honest(self, transactional_id)
 
-    return _patched(Kafka, "producer", producer)
+    return patched(Kafka, "producer", producer)
 
 
 def between_commits() -> None:
@@ -94,7 +85,7 @@ def stores_its_cut_apart_from_its_rows() -> contextlib.AbstractContextManager[No
             self.pending, self._reached = pending, reached
         return commit(self)
 
-    return _patched(SqliteCaptureWriter, "commit", in_two)
+    return patched(SqliteCaptureWriter, "commit", in_two)
 
 
 MUTANTS: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {

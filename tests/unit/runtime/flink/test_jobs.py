@@ -105,7 +105,8 @@ def test_sources_that_tell_nothing_are_asked_by_a_checkpoint(
             return wanted if made else {}
 
     monkeypatch.setattr(coordinator, "ASK_AFTER_S", 0.02)
-    cuts: Any = Coordinator("app", None, Silent(), None)  # type: ignore[arg-type]
+    unused: Any = None
+    cuts: Any = Coordinator("app", unused, Silent(), unused)
     cuts._transactions = Offsets()
     cuts._wait_read(deployed, wanted)
     assert made == [deployed]
